@@ -1,0 +1,1 @@
+"""Primitives: nothing here knows about the queue, SMTP or any one program."""

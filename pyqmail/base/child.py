@@ -1,0 +1,76 @@
+"""Starting programs: the only place that forks and executes (service processes apart)."""
+import os
+
+from . import sig
+
+
+def environment():
+    """The environment this process was given, as a dict of bytes.
+
+    Python adds LC_CTYPE to its own environment under the C locale (PEP 538); programs we start
+    must not see that.
+    """
+    variables = dict(os.environb)
+    if variables.get(b"LC_CTYPE") == b"C.UTF-8":
+        try:
+            with open("/proc/self/environ", "rb") as f:
+                if not any(entry.startswith(b"LC_CTYPE=") for entry in f.read().split(b"\0")):
+                    del variables[b"LC_CTYPE"]
+        except OSError:
+            pass                    # no /proc: one variable too many is the lesser evil
+    return variables
+
+
+def start(path, argv, fds, *, cwd=None, env=None, search=None, failed=120, prepare=None):
+    """Fork and execute; returns the pid.
+
+    fds: {descriptor in the child: descriptor here}; all others are closed in the child unless
+    they are inheritable. search: a PATH (bytes) along which `path` is looked up. prepare() runs in
+    the child before the descriptors are put in place. A child that cannot execute ends with
+    status `failed`, or with failed(OSError) if that is callable; one that cannot enter `cwd`
+    ends with 61. Raises OSError if it cannot fork.
+    """
+    pid = os.fork()
+    if pid:
+        return pid
+    try:
+        if prepare:
+            prepare()
+        place(fds)
+        if cwd is not None:
+            try:
+                os.chdir(cwd)
+            except OSError:
+                os._exit(61)
+        sig.default(sig.PIPE, sig.XFSZ)
+        env = environment() if env is None else env
+        try:
+            if search is None:
+                os.execve(path, argv, env)
+            else:
+                os.execvpe(path, argv, {**env, b"PATH": search} if search != env.get(b"PATH") else env)
+        except OSError as why:
+            os._exit(failed(why) if callable(failed) else failed)
+    finally:
+        os._exit(81)                # never return into the parent's code
+
+
+def place(fds):
+    """Make each descriptor `target` a copy of `source` and let it survive execution."""
+    spare = {}
+    for source in set(fds.values()):
+        if source in fds and fds[source] != source:     # a target would overwrite it: move it away
+            spare[source] = os.dup(source)
+            while spare[source] in fds:
+                spare[source] = os.dup(spare[source])
+    for target, source in fds.items():
+        source = spare.get(source, source)
+        if source == target:
+            os.set_inheritable(target, True)
+        else:
+            os.dup2(source, target)
+
+
+def wait(pid):
+    """The exit code of a child; minus the signal's number if one ended it."""
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])

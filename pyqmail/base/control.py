@@ -1,0 +1,68 @@
+"""Control files: QMAILHOME/control/NAME.
+
+First line: trailing blanks, tabs and newlines are cut, leading ones stay. List: one entry a line,
+trailing blanks cut, empty lines and lines starting with "#" skipped. Number: the leading digits of
+the first line. A file that is there but cannot be read raises Temporary: mail must wait, not be
+treated as if the file were absent. Source: qmail-control, control.c's behaviour as recorded.
+"""
+import errno
+import os
+
+from . import home, netio
+from .errors import Temporary, text
+
+BLANKS = b" \t\n"
+
+
+def raw(name):
+    """The bytes of control/NAME; None if there is no such file. Raises Temporary."""
+    try:
+        return netio.read_file(home.path("control", name))
+    except OSError as why:
+        if why.errno == errno.ENOENT:
+            return None
+        raise Temporary(f"unable to read control/{name}: {text(why)}") from why
+
+
+def line(name, *defaults):
+    """The first line of control/NAME, else the first default that is not None, else None."""
+    data = raw(name)
+    if data is not None:
+        return data.partition(b"\n")[0].rstrip(BLANKS)
+    return next((default for default in defaults if default is not None), None)
+
+
+def number(name, default):
+    """The number in control/NAME; the default if there is no file or no digit at its start."""
+    data = raw(name)
+    digits = b""
+    for byte in (data or b"")[:20]:
+        if not 48 <= byte <= 57:
+            break
+        digits += bytes((byte,))
+    return int(digits) if digits else default
+
+
+def lines(name):
+    """The entries of control/NAME as a list; None if there is no such file."""
+    data = raw(name)
+    if data is None:
+        return None
+    entries = (entry.rstrip(BLANKS) for entry in data.split(b"\n"))
+    return [entry for entry in entries if entry and not entry.startswith(b"#")]
+
+
+def exists(name):
+    """True if control/NAME is there, readable or not."""
+    return os.path.lexists(home.path("control", name))
+
+
+def fold(entries):
+    """A set of lower-case names for look-ups without regard to case (ASCII)."""
+    return frozenset(entry.lower() for entry in entries)
+
+
+def mapping(entries):
+    """`name:value` entries as {lower-case name: value}; the last of equals counts, lines without a
+    colon are skipped, only the first colon separates."""
+    return {name.lower(): value for name, colon, value in (entry.partition(b":") for entry in entries) if colon}

@@ -1,0 +1,38 @@
+"""QMAILHOME and the names below it.
+
+The home is the directory above `pyqmail/`, that is, where the running program stands
+(QMAILHOME/bin/qmail-send -> QMAILHOME): never an environment variable, which a stranger could
+set on a privileged program.
+"""
+import os
+
+HOME = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+_ours = {}
+
+
+def path(*parts):
+    """QMAILHOME/part/part… as str."""
+    return "/".join((HOME, *parts))
+
+
+def program(name):
+    """The path of QMAILHOME/bin/NAME."""
+    return f"{HOME}/bin/{name}"
+
+
+def ours(name):
+    """True if bin/NAME is pyqmail's own launcher; False for a program put in its place, or none.
+
+    Work that pyqmail does in a warm process instead of starting bin/NAME is allowed only while
+    this holds: an administrator who exchanges a program must see his own run. The answer is
+    kept until the file changes.
+    """
+    try:
+        found = os.stat(program(name))
+        mark = (found.st_dev, found.st_ino, found.st_mtime_ns, found.st_size)
+        if _ours.get(name, (None,))[0] != mark:
+            with open(program(name), "rb") as f:
+                _ours[name] = (mark, b"from pyqmail.programs." in f.read(2000))
+        return _ours[name][1]
+    except OSError:
+        return False

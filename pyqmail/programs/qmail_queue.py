@@ -1,0 +1,91 @@
+"""qmail-queue: queue a mail message for delivery.
+
+    qmail-queue                              message on descriptor 0, envelope on 1
+    qmail-queue --service [--follow PID]     be the queue service (started by qmail-start)
+
+The message is read from descriptor 0 to its end, then the envelope from descriptor 1: `F` sender
+NUL, `T` recipient NUL …, NUL. Prints nothing; tells by its exit code what happened (qmail-queue(8)):
+0 queued, 11 address too long, 51 memory, 52 timeout, 53 write error, 54 read error, 61 62 no home or
+queue directory, 63-66 queue files cannot be made, 81 bug, 91 bad envelope.
+
+**Security**: called by everybody. Root, and qmailq itself, insert directly, as qmailq with the
+caller's group; all others hand their two descriptors to the queue service and report its exit code.
+Source: qmail-queue(8).
+"""
+import os
+
+from ..base import accounts, errors, home, prot, sig
+from ..queue import insert, names, wire
+
+CRASHES = (sig.ABRT, sig.ILL, sig.FPE, sig.BUS, sig.SEGV, sig.SYS)
+IGNORED = (sig.PIPE, sig.VTALRM, sig.PROF, sig.QUIT, sig.INT, sig.HUP, sig.XCPU, sig.XFSZ)
+
+
+def main(argv):
+    if argv[:1] == [b"--service"]:
+        return serve(argv[1:])
+    sig.ignore(*IGNORED)
+    sig.catch(sig.ALRM, lambda: os._exit(insert.TIMEOUT))
+    for number in CRASHES:
+        sig.catch(number, lambda: os._exit(81))
+    os.umask(0o033)
+    sig.alarm(names.DEATH)
+    try:
+        if os.geteuid() in (0, accounts.uid("qmailq")):
+            return direct()
+        return through_service()
+    except MemoryError:
+        return 51
+
+
+def serve(options):
+    from ..queue import service     # threads and sockets: not for the classic program
+    follow = int(options[1]) if options[:1] == [b"--follow"] and len(options) == 2 else None
+    if options and follow is None:
+        errors.say("qmail-queue: usage: qmail-queue --service [--follow PID]")
+        return errors.PERMANENT
+    if os.geteuid() == 0:
+        prot.become(*accounts.ids("qmailq"), groups=[accounts.gid("nofiles")])
+    return service.serve(follow)
+
+
+def direct():
+    """Insert in this process, as qmailq. The files get the group we were called with, as qmail's do."""
+    uid, gid = os.getuid(), os.getgid()
+    roles = {} if accounts.private() else {accounts.uid(role): role for role, _ in reversed(accounts.ROLES)}
+    caller = insert.Caller(uid, gid, os.getpid(), insert.invoked(uid, roles))
+    try:
+        os.chdir(home.HOME)
+    except OSError:
+        return insert.NO_HOME
+    if uid == 0:
+        prot.become(accounts.uid("qmailq"), gid, groups=[gid])
+    try:
+        os.chdir("queue")
+    except OSError:
+        return insert.NO_QUEUE
+    try:
+        insert.insert(0, 1, caller)
+        return 0
+    except insert.Refused as why:
+        return why.code
+
+
+def through_service():
+    """Let the service do it; a service that is not there is a temporary trouble in the queue."""
+    for attempt in range(20):
+        sock = wire.connect()
+        if sock is not None:
+            break
+        if attempt < 19:
+            import time             # only while the service is being restarted
+            time.sleep(0.1)
+    else:
+        return insert.NO_QUEUE
+    try:
+        wire.send_request(sock, 0, 1, as_pid=True)
+    except OSError:
+        return insert.READ_ERROR    # one of the two is not open
+    os.close(0)                     # the service has its own: whoever writes to them must notice if it goes away
+    os.close(1)
+    return wire.receive_answer(sock)[0]

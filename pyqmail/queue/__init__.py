@@ -1,0 +1,1 @@
+"""The on-disk queue: names, insertion, the queue service and its clients."""

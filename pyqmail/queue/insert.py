@@ -1,0 +1,249 @@
+"""Putting one message into the queue: states S1 to S4 of qmail's INTERNALS.
+
+This is all of qmail-queue that writes. It runs with queue/ as working directory, as qmailq, under
+umask 033, in the queue service (one thread a submission) or in bin/qmail-queue itself.
+
+What must stay true:
+- A name in todo/ means: mess and intd are complete *on the disk*. Both files are written out and
+  mess is synced before the link is made; so a power cut leaves either no todo entry or a whole message.
+- Success is reported only after fsync of intd following link(intd, todo): on ext4, XFS and btrfs
+  syncing an inode commits its newest name too. (C qmail leaves that link to chance.)
+- What is removed on failure is removed in the order intd, mess: never a mess-less envelope.
+"""
+import os
+import select
+import time
+
+from . import names, trigger
+
+ADDRESS = 1002                      # bytes; the longest envelope address
+PIECE = 65536                       # bytes a read
+TRIES = 9                           # names tried for the pid file
+MONTHS = "Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec".split()
+
+TOO_LONG, TIMEOUT, WRITE_ERROR, READ_ERROR = 11, 52, 53, 54
+NO_HOME, NO_QUEUE, NO_PID, NO_MESS, NO_INTD, NO_TODO, BAD_ENVELOPE = 61, 62, 63, 64, 65, 66, 91
+
+
+class Refused(Exception):
+    """The insertion ends with this qmail-queue exit code; what qmail removes has been removed."""
+
+    def __init__(self, code):
+        super().__init__(code)
+        self.code = code
+
+
+class Caller:
+    """Who submits: real uid, the gid of the files, and the number shown as "qp"."""
+
+    def __init__(self, uid, gid, qp, who):
+        self.uid, self.gid, self.qp, self.who = uid, gid, qp, who
+
+
+def invoked(uid, roles):
+    """The words of the Received line for a caller: "by alias", "from network" … roles is
+    {uid: role}."""
+    words = {"alias": b"by alias", "qmaild": b"from network", "qmails": b"for bounce"}
+    return words.get(roles.get(uid), b"by uid %d" % uid)
+
+
+def received(caller, now):
+    """The line in front of every message: GMT, day of month without a leading zero."""
+    t = time.gmtime(now)
+    return b"Received: (qmail %d invoked %s); %d %s %d %02d:%02d:%02d -0000\n" % (
+        caller.qp, caller.who, t.tm_mday, MONTHS[t.tm_mon - 1].encode(), t.tm_year, t.tm_hour, t.tm_min, t.tm_sec)
+
+
+def insert(message, envelope, caller, patience=None, flush=os.fsync, groups=()):
+    """Queue what descriptor `message` delivers for the envelope on descriptor `envelope`.
+
+    caller: a Caller. patience: seconds a read may wait for its next byte (None: for ever).
+    flush(fd): puts a file's contents on the disk; need not commit its name. groups: gids that
+    files may be given to when they are the caller's. Returns the message number. Raises Refused
+    with qmail-queue's exit code.
+    """
+    now = int(time.time())
+    number, mess_fd = open_mess(caller, now, groups)
+    try:
+        mess, intd = names.split("mess", number), names.flat("intd", number)
+        try:
+            copy(message, mess_fd, received(caller, now), patience)
+        except Refused:
+            remove(mess_fd, mess)
+            raise
+        intd_fd = create(intd, caller, groups, NO_INTD)
+        try:
+            try:
+                write(intd_fd, b"u%d\0p%d\0" % (caller.uid, caller.qp))
+                for records in envelope_records(envelope, patience):
+                    write(intd_fd, records)
+                settle(mess_fd, intd_fd, flush)
+            except Refused as why:
+                if why.code not in (TOO_LONG, BAD_ENVELOPE):    # qmail leaves those two to qmail-clean
+                    remove(intd_fd, intd)
+                    remove(mess_fd, mess)
+                raise
+            try:
+                os.link(intd, names.flat("todo", number))
+            except OSError:
+                raise Refused(NO_TODO) from None
+            try:
+                os.fsync(intd_fd)
+            except OSError:
+                # The name may or may not survive: taking it back could lose what was seen already.
+                raise Refused(WRITE_ERROR) from None
+        finally:
+            os.close(intd_fd)
+    finally:
+        os.close(mess_fd)
+    trigger.pull()
+    return number
+
+
+def settle(mess_fd, intd_fd, flush):
+    """Both files are on the disk when this returns. Raises Refused."""
+    try:
+        flush(intd_fd)
+        os.fsync(mess_fd)
+    except OSError:
+        raise Refused(WRITE_ERROR) from None
+
+
+def open_mess(caller, now, groups):
+    """A new message file: (number, descriptor). Raises Refused."""
+    for attempt in range(1, TRIES + 1):
+        pid = f"pid/{caller.qp}.{now}.{attempt}"
+        try:
+            fd = os.open(pid, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
+            break
+        except FileExistsError:
+            continue
+        except OSError:
+            raise Refused(NO_PID) from None
+    else:
+        raise Refused(NO_PID)
+    try:
+        give(fd, caller, groups)
+        number = os.fstat(fd).st_ino
+        try:
+            os.link(pid, names.split("mess", number))
+        except OSError:
+            raise Refused(NO_MESS) from None
+        try:
+            os.unlink(pid)
+        except OSError:
+            raise Refused(NO_PID) from None
+    except Refused:
+        os.close(fd)
+        raise
+    return number, fd
+
+
+def create(name, caller, groups, code):
+    try:
+        fd = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
+    except OSError:
+        raise Refused(code) from None
+    give(fd, caller, groups)
+    return fd
+
+
+def give(fd, caller, groups):
+    """Queue files carry the caller's group where the service belongs to it, as qmail's do."""
+    if caller.gid in groups:
+        os.fchown(fd, -1, caller.gid)
+
+
+def remove(fd, name):
+    """Take a file back: empty it first, so that a name that cannot be removed holds no mail."""
+    for step in (lambda: os.ftruncate(fd, 0), lambda: os.unlink(name)):
+        try:
+            step()
+        except OSError:
+            pass
+
+
+def copy(source, target, start, patience):
+    """Write `start` and then everything that `source` delivers. Raises Refused."""
+    held = start                    # goes out with the first piece: one write for a small message
+    while True:
+        piece = read(source, patience)
+        if held:
+            piece, held, last = held + piece, b"", not piece
+            write(target, piece)
+            if last:
+                return
+        elif piece:
+            write(target, piece)
+        else:
+            return
+
+
+def read(fd, patience):
+    """Some bytes, b"" at end of file. Raises Refused."""
+    try:
+        if patience is not None:
+            poll = select.poll()
+            poll.register(fd, select.POLLIN)
+            if not poll.poll(patience * 1000):
+                raise Refused(TIMEOUT)
+        return os.read(fd, PIECE)
+    except OSError:
+        raise Refused(READ_ERROR) from None
+
+
+def write(fd, data):
+    try:
+        while data:
+            data = data[os.write(fd, data):]
+    except OSError:
+        raise Refused(WRITE_ERROR) from None
+
+
+def envelope_records(fd, patience):
+    """The records of an envelope as they go into intd: F first, then T…, in pieces.
+
+    Input: `F` sender NUL, `T` recipient NUL …, and one more NUL; what follows is not read on
+    purpose. Raises Refused: 91 for another letter, 11 for an address over 1002 bytes, 54 when it
+    ends early.
+    """
+    held, expected = b"", b"F"
+    while True:
+        piece = read(fd, patience)
+        if not piece:
+            raise Refused(READ_ERROR if not held or held[:1] == expected else BAD_ENVELOPE)
+        held += piece
+        good, done, expected, held = take(held, expected)
+        if good:
+            yield good
+        if done:
+            return
+
+
+def take(held, expected):
+    """Split complete records off: (records, whether the end was seen, next letter, rest)."""
+    start, records = 0, held.split(b"\0")
+    for record in records[:-1]:
+        if not record and expected == b"T":
+            return held[:start], True, b"T", b""
+        check(record, expected, complete=True)
+        expected = b"T"
+        start += len(record) + 1
+    check(records[-1], expected, complete=False)
+    return held[:start], False, expected, held[start:]
+
+
+def check(record, expected, complete):
+    if record[:1] != expected and (record or complete):
+        raise Refused(BAD_ENVELOPE)
+    if len(record) - 1 > ADDRESS:
+        raise Refused(TOO_LONG)
+
+
+def reason(why):
+    """An exception as one of qmail-queue's exit codes; what nobody foresaw is a write error."""
+    if isinstance(why, Refused):
+        return why.code
+    return 51 if isinstance(why, MemoryError) else WRITE_ERROR
+
+

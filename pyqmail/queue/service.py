@@ -1,0 +1,277 @@
+"""The queue service: qmail-queue for everybody who may not write into the queue himself.
+
+**Security**: uid qmailq, in queue/, no rights beyond. Linux ignores set-uid on scripts, so the
+program that qmail makes set-uid qmailq is a service here. It reads two descriptors of strangers
+(message, envelope) and never looks at their contents beyond the envelope's record letters. Who
+the caller is comes from the kernel (SO_PEERCRED).
+
+Two processes: a guardian that owns the listening socket and starts the worker again should it
+ever die, and the worker, one thread a submission (fsync and reads run outside the interpreter
+lock, so many submissions share one journal commit). The guardian forks and has no threads;
+the worker has threads and never forks. A second service for the same home waits for the first
+one's lock and then takes over.
+"""
+import fcntl
+import itertools
+import os
+import queue
+import select
+import socket
+import struct
+import threading
+import time
+
+from ..base import accounts, errors, home, prot, sig
+from . import insert, wire
+
+SUBMISSIONS = 250                   # at once, in all
+PER_USER = {"qmaild": 200, "qmails": 100}
+PER_STRANGER = 50                   # at once, of any other uid
+IDLE = 3600                         # s; a submission that sends nothing for so long is given up
+REQUEST_TIME = 10                   # s for the request packet to arrive
+GRACE = 60                          # s for submissions under way when the service is asked to end
+FULL = 71                           # exit code for one submission too many: "temporarily rejected"
+FIRST_QP = 1 << 22                  # above every pid: numbers of submissions made without a process
+LAST_QP = (1 << 31) - 1
+CREDENTIALS = struct.Struct("3i")
+SYNC_WRITE = 1 | 2 | 4              # sync_file_range: wait before, write, wait after
+
+
+def serve(follow=None):
+    """Be the service until SIGTERM, or until process `follow` is gone. Returns the exit status."""
+    os.chdir(home.path("queue"))
+    os.umask(0o033)
+    wake_reader, wake_writer = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+    sig.wakeup(wake_writer)
+    ends = []
+    sig.catch(sig.TERM, lambda: ends.append(True))
+    sig.catch(sig.CHLD, lambda: None)
+    watched = [wake_reader]
+    if follow:
+        try:
+            watched.append(os.pidfd_open(follow))
+        except ProcessLookupError:
+            return 0
+    lock = wait_for_lock(watched, ends)
+    if lock is None:
+        return 0
+    listener = listen()
+    worker, started = 0, 0.0
+    while True:
+        if not worker:
+            time.sleep(max(0, started + 1 - time.monotonic()))
+            worker, started = start_worker(listener), time.monotonic()
+        ready = select.select(watched, [], [], 60)[0]
+        if wake_reader in ready:
+            os.read(wake_reader, 100)
+        if os.waitpid(worker, os.WNOHANG)[0]:
+            worker = 0
+            if not ends:
+                errors.say("warning: qmail-queue service worker died, starting another")
+        if ends or len(watched) > 1 and watched[1] in ready:
+            break
+    unlink(listener)
+    os.close(lock)                  # the next service may begin while ours finishes what it has
+    if worker:
+        os.kill(worker, sig.TERM)
+        os.waitpid(worker, 0)
+    return 0
+
+
+def wait_for_lock(watched, ends):
+    """The lock that one service at a time holds; None if it is time to end before we get it."""
+    lock = os.open(home.path(wire.DIRECTORY, "lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    while True:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return lock
+        except BlockingIOError:
+            ready = select.select(watched, [], [], 0.5)[0]
+            if ends or watched[1:2] and watched[1] in ready:
+                os.close(lock)
+                return None
+
+
+def listen():
+    """The listening socket, in place under its name before any client can miss it."""
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET | socket.SOCK_CLOEXEC)
+    temporary, fd = wire.address("socket.new")
+    try:
+        os.unlink(temporary)
+    except FileNotFoundError:
+        pass
+    old = os.umask(0)
+    listener.bind(temporary)
+    os.umask(old)
+    os.chmod(temporary, 0o666)      # like qmail-queue, for everybody: who calls is told by the kernel
+    listener.listen(1024)
+    os.rename(temporary, temporary.removesuffix(".new"))
+    if fd is not None:
+        os.close(fd)
+    return listener
+
+
+def unlink(listener):
+    """Take the name away, if it still is ours, and stop listening."""
+    where, fd = wire.address()
+    try:
+        os.unlink(where)
+    except OSError:
+        pass
+    if fd is not None:
+        os.close(fd)
+    listener.close()
+
+
+def start_worker(listener):
+    parent = os.getpid()
+    pid = os.fork()
+    if pid:
+        return pid
+    try:
+        sig.wakeup(-1)
+        prot.die_with_parent(sig.TERM)
+        if os.getppid() == parent:
+            Worker(listener).run()
+    except Exception as why:        # the guardian starts another
+        errors.say("alert: qmail-queue service: ", repr(why), errors.where(why))
+    finally:
+        os._exit(0)
+
+
+class Worker:
+    """Accepts submissions and gives each to a thread of its own."""
+
+    def __init__(self, listener):
+        self.listener = listener
+        self.flush = data_flusher()
+        self.groups = frozenset(os.getgroups()) - {os.getgid()}
+        self.roles = {}
+        for role, _ in reversed(accounts.ROLES):
+            self.roles[accounts.uid(role)] = role
+        if accounts.private():
+            self.roles = {}
+        self.numbers = itertools.cycle(range(FIRST_QP + time.time_ns() // 1000 % (1 << 24), LAST_QP))
+        self.active, self.idle, self.lock = {}, 0, threading.Lock()
+        self.work = queue.SimpleQueue()
+        self.ending = False
+
+    def run(self):
+        threading.stack_size(256 * 1024)
+        reader, writer = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        sig.wakeup(writer)
+        sig.catch(sig.TERM, lambda: None)
+        sig.ignore(sig.HUP, sig.INT, sig.PIPE)
+        poll = select.poll()
+        poll.register(reader, select.POLLIN)
+        poll.register(self.listener, select.POLLIN)
+        while True:
+            ready = [fd for fd, _ in poll.poll()]
+            if reader in ready:
+                break
+            self.accept()
+        self.listener.close()
+        end = time.monotonic() + GRACE
+        while self.active and time.monotonic() < end:
+            time.sleep(0.02)
+
+    def accept(self):
+        try:
+            sock, _ = self.listener.accept()
+        except OSError as why:
+            errors.say("warning: qmail-queue service unable to accept: ", errors.text(why))
+            time.sleep(0.1)         # out of descriptors: those who have some must finish first
+            return
+        pid, uid, gid = CREDENTIALS.unpack(sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, CREDENTIALS.size))
+        with self.lock:
+            busy = self.active.get(uid, 0)
+            if sum(self.active.values()) >= SUBMISSIONS or busy >= PER_USER.get(self.roles.get(uid), PER_STRANGER):
+                refused = True
+            else:
+                refused, self.active[uid] = False, busy + 1
+                if self.idle:
+                    self.idle -= 1
+                    start = False
+                else:
+                    start = True
+        if refused:
+            self.refuse(sock, uid)
+            return
+        self.work.put((sock, pid, uid, gid))
+        if start:
+            threading.Thread(target=self.labour, daemon=True).start()
+
+    @staticmethod
+    def refuse(sock, uid):
+        errors.say(f"warning: qmail-queue service: too many submissions at once by uid {uid}")
+        try:
+            wire.send_answer(sock, FULL, 0)
+        except OSError:
+            pass
+        sock.close()
+
+    def labour(self):
+        """A thread: one submission after the other."""
+        while True:
+            sock, pid, uid, gid = self.work.get()
+            try:
+                self.submission(sock, pid, uid, gid)
+            except Exception as why:        # it must not cost the others anything
+                errors.say("warning: qmail-queue service: ", repr(why)[:300], errors.where(why))
+            finally:
+                sock.close()
+                with self.lock:
+                    self.active[uid] -= 1
+                    if not self.active[uid]:
+                        del self.active[uid]
+                    self.idle += 1
+
+    def submission(self, sock, pid, uid, gid):
+        sock.settimeout(REQUEST_TIME)
+        try:
+            request = wire.receive_request(sock)
+        except OSError:
+            return
+        if request is None:
+            return
+        message, envelope, as_pid = request
+        qp = pid if as_pid else next(self.numbers)
+        try:
+            code = self.insert(message, envelope, insert.Caller(uid, gid, qp, insert.invoked(uid, self.roles)))
+        finally:
+            os.close(message)
+            os.close(envelope)
+        try:
+            wire.send_answer(sock, code, qp)
+        except OSError:
+            pass                    # the caller is gone; if it was queued, it is queued
+
+    def insert(self, message, envelope, caller):
+        try:
+            insert.insert(message, envelope, caller, IDLE, self.flush, self.groups)
+            return 0
+        except insert.Refused as why:
+            return why.code
+        except Exception as why:
+            errors.say("warning: qmail-queue service: ", repr(why)[:300], errors.where(why))
+            return insert.reason(why)
+
+
+def data_flusher():
+    """flush(fd) that writes a file's data without a journal commit of its own.
+
+    sync_file_range(2) allocates and writes the blocks; the fsync of mess that follows commits both
+    inodes at once. So an insertion costs two commits, not three. fsync where it does not exist.
+    """
+    import ctypes
+    try:
+        libc = ctypes.CDLL(None, use_errno=True)
+        call = libc.sync_file_range
+        call.argtypes = [ctypes.c_int, ctypes.c_int64, ctypes.c_int64, ctypes.c_uint]
+    except (OSError, AttributeError):
+        return os.fsync
+
+    def flush(fd):
+        if call(fd, 0, 0, SYNC_WRITE) != 0:
+            os.fsync(fd)
+    return flush

@@ -1,0 +1,80 @@
+"""The socket of the queue service: both ends.
+
+A sequenced-packet Unix socket, QMAILHOME/run/qmail-queue/socket. One connection a submission.
+Request: one packet b"QQ1" with exactly two descriptors, message and envelope, as qmail-queue has
+them on 0 and 1; b"QQ1C" asks that the caller's pid be the number of the submission (the
+program bin/qmail-queue, whose parent knows it by that pid). Answer: one packet b"CODE QP",
+qmail-queue's exit code and the number of the submission in decimal.
+"""
+import array
+import os
+
+import _socket                      # the `socket` module costs 6 ms at start; sendmail is started per message
+
+from ..base import home
+
+REQUEST, REQUEST_AS_PID = b"QQ1", b"QQ1C"
+DIRECTORY = "run/qmail-queue"
+LOST = 81                           # the service went away before it answered: nothing is known
+
+
+def address(name="socket"):
+    """The socket's address; through /proc when the home's path is too long for a socket address."""
+    path = home.path(DIRECTORY, name)
+    if len(os.fsencode(path)) < 104:
+        return path, None
+    fd = os.open(home.path(DIRECTORY), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    return f"/proc/self/fd/{fd}/{name}", fd
+
+
+def connect():
+    """A connected socket, None if the service is not there (never started, or being restarted)."""
+    try:
+        where, fd = address()
+    except OSError:
+        return None
+    sock = _socket.socket(_socket.AF_UNIX, _socket.SOCK_SEQPACKET | _socket.SOCK_CLOEXEC)
+    try:
+        sock.connect(where)
+        return sock
+    except OSError:
+        sock.close()
+        return None
+    finally:
+        if fd is not None:
+            os.close(fd)
+
+
+def send_request(sock, message, envelope, as_pid=False):
+    """Hand over the two descriptors. Raises OSError (EBADF for one that is not open)."""
+    sock.sendmsg([REQUEST_AS_PID if as_pid else REQUEST],
+                 [(_socket.SOL_SOCKET, _socket.SCM_RIGHTS, array.array("i", [message, envelope]))])
+
+
+def receive_request(sock):
+    """(message, envelope, as_pid); None for anything that is not a request, its descriptors closed."""
+    data, ancillary, flags, _ = sock.recvmsg(16, _socket.CMSG_SPACE(8 * 4))
+    fds = array.array("i")
+    for level, kind, content in ancillary:
+        if (level, kind) == (_socket.SOL_SOCKET, _socket.SCM_RIGHTS):
+            fds.frombytes(content[:len(content) - len(content) % fds.itemsize])
+    for fd in fds:
+        os.set_inheritable(fd, False)
+    if data in (REQUEST, REQUEST_AS_PID) and len(fds) == 2 and not flags & _socket.MSG_CTRUNC:
+        return fds[0], fds[1], data == REQUEST_AS_PID
+    for fd in fds:
+        os.close(fd)
+    return None
+
+
+def send_answer(sock, code, qp):
+    sock.send(b"%d %d" % (code, qp))
+
+
+def receive_answer(sock):
+    """(exit code, qp); (81, 0) when the service ended without an answer."""
+    try:
+        code, _, qp = sock.recv(64).partition(b" ")
+        return int(code), int(qp)
+    except (OSError, ValueError):
+        return LOST, 0
