@@ -151,6 +151,10 @@ def run(main):
     wrote with os.write.
     """
     name = os.path.basename(sys.argv[0])
+    moved = sys._xoptions.get("stdin")
+    if moved:                       # the launcher kept descriptor 0, a directory, from the interpreter
+        os.dup2(int(moved), 0)
+        os.close(int(moved))
     try:
         status = main(arguments()) or 0
     except Permanent as why:
