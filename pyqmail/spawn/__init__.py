@@ -1,0 +1,1 @@
+"""Deliveries: what qmail-send orders from its spawners and what they report."""

@@ -1,0 +1,1 @@
+"""Who controls an address: users/assign, users/cdb, the system's accounts."""
