@@ -1,0 +1,50 @@
+"""Starting programs: descriptors, working directory, failures."""
+import os
+
+import pytest
+
+from pyqmail.base import child
+
+
+def output_of(argv, fds=(), **options):
+    reader, writer = os.pipe()
+    pid = child.start(argv[0], argv, {1: writer, **dict(fds)}, **options)
+    os.close(writer)
+    with os.fdopen(reader, "rb") as f:
+        data = f.read()
+    return data, child.wait(pid)
+
+
+def test_descriptors_may_be_exchanged():
+    """The child's 0 is our b and its 5 our a, even when those numbers overlap."""
+    a, b = os.memfd_create("a"), os.memfd_create("b")
+    os.write(a, b"from a")
+    os.write(b, b"from b")
+    os.lseek(a, 0, 0)
+    os.lseek(b, 0, 0)
+    data, code = output_of(["/bin/sh", "-c", f"cat; cat /proc/self/fd/{b}"], {0: b, b: a})
+    assert (data, code) == (b"from bfrom a", 0)
+    os.close(a)
+    os.close(b)
+
+
+def test_nothing_else_is_inherited():
+    spare = os.open("/", os.O_RDONLY)
+    data, _ = output_of(["/bin/ls", "/proc/self/fd"], {0: spare})
+    assert b"0" in data.split() and b"%d" % spare not in data.split()
+    os.close(spare)
+
+
+@pytest.mark.parametrize("options, code", [({}, 120), ({"failed": 126}, 126), ({"failed": lambda why: why.errno}, 2),
+                                           ({"cwd": "/nonexistent"}, 61)])
+def test_what_cannot_be_run(options, code):
+    assert output_of(["/nonexistent/program"], **options) == (b"", code)
+
+
+def test_environment_is_given_as_it_is():
+    data, _ = output_of(["/usr/bin/env"], env={b"A": b"\xff", b"B": b""})
+    assert sorted(data.split(b"\n")) == [b"", b"A=\xff", b"B="]
+
+
+def test_signals_show_as_negative():
+    assert output_of(["/bin/sh", "-c", "kill -9 $$"]) == (b"", -9)

@@ -1,0 +1,252 @@
+"""The queue service with real processes: who may, what it answers, and that one client's trouble is his own."""
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+
+import pytest
+
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+DIRECTORIES = ["pid", "intd", "todo", "lock", *(f"mess/{n}" for n in range(23))]
+
+CLIENT = """
+import sys
+sys.path.insert(0, {home!r})
+from pyqmail.queue.client import Submission
+with Submission() as queue:
+    queue.put(sys.stdin.buffer.read())
+    if {broken}:
+        queue.fail()
+    print(queue.finish(b"s@a", [b"r@b"]).decode(), queue.qp)
+"""
+
+
+class Home:
+    """A private home (or, as root, one with separate roles) with a running queue service."""
+
+    def __init__(self, path):
+        self.path = str(path)
+        os.chmod(path, 0o755)
+        for name in ("bin", "control", "run/qmail-queue"):
+            os.makedirs(path / name)
+        os.symlink(os.path.join(ROOT, "pyqmail"), path / "pyqmail")
+        shutil.copy(os.path.join(ROOT, "bin/qmail-queue"), path / "bin/qmail-queue")
+        for name in DIRECTORIES:
+            os.makedirs(path / "queue" / name)
+        if os.geteuid() == 0:
+            subprocess.run(["chown", "-R", "qmailq:qmail", path / "queue", path / "run/qmail-queue"], check=True)
+        self.service = None
+
+    def start(self, *options):
+        service = subprocess.Popen([f"{self.path}/bin/qmail-queue", "--service", *options],
+                                   stdin=subprocess.DEVNULL, stderr=subprocess.PIPE)
+        self.service = self.service or service
+        return service
+
+    def wait_ready(self):
+        end = time.monotonic() + 20
+        while time.monotonic() < end:
+            try:
+                return self.connect().close()
+            except OSError:
+                time.sleep(0.02)
+        raise AssertionError("the service did not come up")
+
+    def connect(self):
+        sock = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        try:
+            sock.connect(f"{self.path}/run/qmail-queue/socket")
+        except OSError:
+            sock.close()
+            raise
+        return sock
+
+    def submit(self, message=b"Subject: x\n\nbody\n", broken=False, **options):
+        """Words of the in-process client: the answer (empty = accepted) and qp."""
+        code = CLIENT.format(home=self.path, broken=broken)
+        done = subprocess.run([sys.executable, "-IS", "-c", code], input=message, capture_output=True, timeout=60,
+                              check=False, **options)
+        assert done.returncode == 0, done.stderr
+        return done.stdout.decode().strip()
+
+    def todo(self):
+        return os.listdir(f"{self.path}/queue/todo")
+
+
+@pytest.fixture
+def home(tmp_path):
+    home = Home(tmp_path)
+    for directory in [tmp_path, *tmp_path.parents][:-2]:    # other users must get here when we are root
+        if os.stat(directory).st_uid == os.getuid():
+            os.chmod(directory, os.stat(directory).st_mode | 0o011)
+    home.start()
+    home.wait_ready()
+    yield home
+    home.service.terminate()
+    home.service.communicate(timeout=30)
+
+
+def children(pid):
+    with open(f"/proc/{pid}/task/{pid}/children", encoding="ascii") as f:
+        return [int(word) for word in f.read().split()]
+
+
+def test_a_message_goes_through_and_gets_a_number(home):
+    answer = home.submit()
+    assert answer.isdigit() and int(answer) > 1 << 22       # accepted: no text, only qp
+    [number] = home.todo()
+    with open(f"{home.path}/queue/todo/{number}", "rb") as f:
+        assert f.read() == b"u%d\0p%s\0Fs@a\0Tr@b\0" % (os.getuid(), answer.encode())
+
+
+def test_a_broken_off_message_is_not_queued(home):
+    assert home.submit(broken=True).startswith("Zqq read error (#4.3.0)")
+    assert home.todo() == [] and os.listdir(f"{home.path}/queue/intd") == []
+
+
+def test_large_messages_pass_in_pieces(home):
+    body = b"x" * 70 + b"\n"
+    home.submit(body * 200_000)
+    [number] = home.todo()
+    assert os.path.getsize(f"{home.path}/queue/mess/{int(number) % 23}/{number}") > 200_000 * len(body)
+
+
+def test_many_at_once_each_get_their_own_number(home):
+    answers = []
+    threads = [threading.Thread(target=lambda: answers.append(home.submit())) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(set(answers)) == 8 and len(home.todo()) == 8
+
+
+def test_a_silent_client_costs_nobody_else_anything(home):
+    with home.connect():
+        assert home.submit().isdigit()
+
+
+def test_rubbish_on_the_socket_is_dropped(home):
+    fds_before = len(os.listdir(f"/proc/{children(home.service.pid)[0]}/fd"))
+    for packet, fds in [(b"", []), (b"XYZ", []), (b"QQ1", []), (b"QQ1", [0]), (b"QQ1", [0, 0, 0]), (b"QQ1C" * 50, [0, 0])]:
+        with home.connect() as sock:
+            socket.send_fds(sock, [packet], [os.dup(0) for _ in fds]) if fds else sock.send(packet)
+            sock.settimeout(20)
+            assert sock.recv(10) == b""                     # closed without an answer
+    assert home.submit().isdigit()
+    assert len(os.listdir(f"/proc/{children(home.service.pid)[0]}/fd")) == fds_before
+
+
+def test_one_user_cannot_take_all_places(home):
+    held = [home.connect() for _ in range(50)]
+    with home.connect() as sock:
+        sock.settimeout(20)
+        assert sock.recv(10) == b"71 0"
+    for sock in held:
+        sock.close()
+
+
+def test_a_killed_worker_is_replaced(home):
+    [worker] = children(home.service.pid)
+    os.kill(worker, signal.SIGKILL)
+    end = time.monotonic() + 20
+    while children(home.service.pid) in ([worker], []) and time.monotonic() < end:
+        time.sleep(0.02)
+    assert home.submit().isdigit()
+
+
+def test_a_second_service_takes_over(home):
+    second = home.start()
+    home.service.terminate()
+    home.service.wait(30)
+    home.service, first = second, home.service
+    home.wait_ready()
+    assert home.submit().isdigit()
+    first.communicate()
+
+
+def test_it_ends_with_the_process_it_follows(home):
+    leader = subprocess.Popen(["sleep", "1000"])
+    follower = home.start("--follow", str(leader.pid))
+    leader.kill()
+    leader.wait()
+    assert follower.wait(20) == 0
+    follower.communicate()
+
+
+def test_stopping_takes_the_name_away_and_the_service_is_missed(home):
+    home.service.terminate()
+    home.service.wait(30)
+    assert not os.path.exists(f"{home.path}/run/qmail-queue/socket")
+
+
+def test_a_foreign_qmail_queue_is_run_instead(home):
+    with open(f"{home.path}/bin/qmail-queue", "w", encoding="ascii") as f:
+        f.write("#!/bin/sh\ncat >/dev/null\nprintf 'Dnot here (#5.0.0)' >&6\nexit 82\n")
+    assert home.submit().startswith("Dnot here (#5.0.0)")
+
+
+@pytest.mark.parametrize("code, answer", [(31, "Dmail server permanently rejected message (#5.3.0)"),
+                                          (53, "Zqq write error or disk full (#4.3.0)"),
+                                          (35, "Dqq permanent problem (#5.3.0)"), (99, "Zqq temporary problem (#4.3.0)")])
+def test_qmailqueue_names_another_program(home, tmp_path, code, answer):
+    program = tmp_path / "filter"
+    program.write_text(f"#!/bin/sh\ncat >/dev/null\nexit {code}\n")
+    program.chmod(0o755)
+    assert home.submit(env={"QMAILQUEUE": str(program)}).startswith(answer)
+    assert home.submit(env={"QMAILQUEUE": str(tmp_path / "absent")}).startswith("Zunable to exec qq (#4.3.0)")
+
+
+def run_as_stranger():
+    os.setgroups([])
+    os.setgid(54321)
+    os.setuid(54321)
+
+
+@pytest.mark.root
+def test_strangers_submit_through_the_service_and_own_nothing(home):
+    assert home.submit(preexec_fn=run_as_stranger).isdigit()
+    [number] = home.todo()
+    found = os.stat(f"{home.path}/queue/todo/{number}")
+    import pwd
+    assert found.st_uid == pwd.getpwnam("qmailq").pw_uid
+    with open(f"{home.path}/queue/todo/{number}", "rb") as f:
+        assert f.read().startswith(b"u54321\0")
+
+
+@pytest.mark.root
+def test_the_service_is_qmailq_and_nothing_else(home):
+    import grp
+    import pwd
+    for pid in (home.service.pid, *children(home.service.pid)):
+        with open(f"/proc/{pid}/status", encoding="ascii") as f:
+            status = dict(line.rstrip("\n").split(":\t", 1) for line in f if ":\t" in line)
+        uid, gid = pwd.getpwnam("qmailq").pw_uid, grp.getgrnam("qmail").gr_gid
+        assert status["Uid"].split() == [str(uid)] * 4 and status["Gid"].split() == [str(gid)] * 4
+        assert sorted(status["Groups"].split()) == sorted([str(gid), str(grp.getgrnam("nofiles").gr_gid)])
+        assert int(status["CapEff"], 16) == 0 and int(status["Umask"], 8) == 0o033
+        assert os.readlink(f"/proc/{pid}/cwd") == f"{home.path}/queue"
+
+
+@pytest.mark.root
+def test_root_inserts_without_the_service(home):
+    home.service.terminate()
+    home.service.wait(30)
+    reader, writer = os.pipe()
+    os.write(writer, b"Fs@a\0Tr@b\0\0")
+    os.close(writer)
+    done = subprocess.run([f"{home.path}/bin/qmail-queue"], input=b"hi\n", stdout=reader, check=False)
+    os.close(reader)
+    assert done.returncode == 0 and len(home.todo()) == 1
+
+
+@pytest.mark.root
+def test_others_get_a_temporary_error_without_the_service(home):
+    home.service.terminate()
+    home.service.wait(30)
+    done = subprocess.run([f"{home.path}/bin/qmail-queue"], input=b"hi\n", check=False, preexec_fn=run_as_stranger)
+    assert done.returncode == 62 and home.todo() == []

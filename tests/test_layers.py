@@ -1,0 +1,86 @@
+"""Imports point one way, and each dangerous thing is done in one place only."""
+import ast
+import os
+import re
+
+import pytest
+
+ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+LEVEL = {"base": 0, "queue": 1, "users": 1, "auth": 1, "programs": 3}       # the rest are subsystems: 2
+LIBRARIES = {"aiosmtpd": "smtp/aio.py", "dns": "base/dns.py", "cdblib": "base/cdb.py", "daemon": "programs/qmailctl.py"}
+
+
+def modules():
+    for directory, _, files in os.walk(os.path.join(ROOT, "pyqmail")):
+        for name in files:
+            if name.endswith(".py"):
+                yield os.path.relpath(os.path.join(directory, name), os.path.join(ROOT, "pyqmail"))
+
+
+def tree(module):
+    with open(os.path.join(ROOT, "pyqmail", module), encoding="utf-8") as f:
+        return ast.parse(f.read())
+
+
+def imported(module):
+    """Packages of pyqmail that a module imports, and top-level names of everything else."""
+    here = ["pyqmail", *module.split("/")[:-1]]
+    for node in ast.walk(tree(module)):
+        if isinstance(node, ast.Import):
+            yield from (alias.name.split(".") for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            start = here[:len(here) - node.level + 1] if node.level else []
+            path = start + (node.module.split(".") if node.module else [])
+            yield from ([*path, alias.name] for alias in node.names)
+
+
+def level(package):
+    return LEVEL.get(package, 2)
+
+
+MODULES = sorted(modules())
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_imports_point_one_way(module):
+    mine = module.split("/")[0] if "/" in module else None
+    if mine is None:
+        return
+    for path in imported(module):
+        if path[0] == "pyqmail" and len(path) > 1:
+            assert level(path[1]) <= level(mine), f"{module} imports {'.'.join(path)}"
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_each_library_has_one_door(module):
+    for path in imported(module):
+        door = LIBRARIES.get(path[0])
+        assert door is None or module == door, f"{module} imports {path[0]}; {door} is its door"
+
+
+CALLS = {                           # call -> the files that may use it
+    r"\bos\.set(res)?uid\b|\bos\.set(res)?gid\b|\bos\.setgroups\b|\bos\.initgroups\b": {"base/prot.py"},
+    r"\bshell\s*=\s*True\b|\bos\.system\b|\bos\.popen\b": set(),
+}
+
+
+@pytest.mark.parametrize("module", MODULES)
+@pytest.mark.parametrize("pattern", sorted(CALLS))
+def test_dangerous_calls_stand_in_one_place(module, pattern):
+    with open(os.path.join(ROOT, "pyqmail", module), encoding="utf-8") as f:
+        assert not re.search(pattern, f.read()) or module in CALLS[pattern]
+
+
+# Programs that are started per message or per connection import none of these when they start.
+HEAVY = {"asyncio", "email", "typing", "dataclasses", "logging", "argparse", "subprocess", "dns", "aiosmtpd", "re", "socket", "signal"}
+STARTED_OFTEN = ["qmail-queue", "qmail-inject", "sendmail", "qmail-local", "qmail-remote", "qmail-smtpd", "qmail-pop3d",
+                 "qmail-popup", "qmail-clean"]
+
+
+@pytest.mark.parametrize("program", STARTED_OFTEN)
+def test_start_up_imports_are_light(program):
+    import subprocess
+    code = ("import sys; sys.path.insert(0, %r); import pyqmail.programs.%s; print(*sys.modules)"
+            % (ROOT, program.replace("-", "_")))
+    loaded = subprocess.run(["/usr/bin/python3", "-IS", "-c", code], capture_output=True, text=True, check=True).stdout
+    assert not HEAVY & {name.split(".")[0] for name in loaded.split()}
