@@ -1,0 +1,298 @@
+"""Programs that listen: sockets bound by root, bytes read by nobody but workers without its rights.
+
+    serve("qmail-smtpd", sockets("smtplisten", ["0.0.0.0:25"]), run, total=100, role="qmaild")
+
+The process that calls serve() has the sockets (bound as root, or handed over by systemd), becomes
+the role for good, and then forks the workers: run(worker) is a worker's whole life. It starts
+another when one dies, and it never touches a connection itself. SIGTERM: workers stop accepting,
+finish what they have, bounded by GRACE. SIGHUP is passed on to the workers, which read their
+rules and control files again.
+
+With role=None the workers keep the caller's uid: for programs that must take a user's uid after a
+login. Such a worker hands every connection to a process of its own (`fork_each`).
+
+Whom to admit, the variables of a connection and the log lines: gate.py.
+"""
+import os
+import selectors
+import socket
+import time
+
+from . import accounts, control, errors, gate, prot, sig
+
+BACKLOG = 512                       # connections the kernel completes for us while we are busy
+GRACE = 60                          # s; sessions get this long to end after SIGTERM
+PROCESSES = 4                       # workers at most; one a processor
+FIRST_PASSED = 3                    # the descriptor at which systemd's sockets start
+RESTART = 1                         # s between two starts of the same worker
+FULL_PAUSE = 0.5                    # s without accepting when descriptors or memory have run out
+
+
+def sockets(name, defaults):
+    """Listening sockets for the addresses in control/NAME, one ADDR:PORT a line ([ADDR]:PORT for IPv6).
+
+    systemd's sockets, if it passed some, are taken instead. Of the defaults (used when there is no
+    such control file) those whose protocol family this machine lacks are left out. Raises
+    Temporary for an address that cannot be bound, and for a line that is no address.
+    """
+    passed = from_systemd()
+    if passed:
+        return passed
+    lines = control.lines(name)
+    bound = []
+    for entry in defaults if lines is None else [os.fsdecode(line) for line in lines]:
+        try:
+            bound.append(bind(*parse(entry)))
+        except ValueError:
+            raise errors.Temporary(f"control/{name}: not an address and port: {entry}") from None
+        except OSError as why:
+            if lines is None and ":" in entry.rpartition(":")[0] and bound:
+                continue            # no IPv6 here, and nobody asked for it
+            raise errors.Temporary(f"unable to bind {entry}: {errors.text(why)}") from why
+    if not bound:
+        raise errors.Temporary(f"control/{name} names no address to listen on")
+    return bound
+
+
+def parse(entry):
+    """("192.0.2.1", 25) of "192.0.2.1:25" or "[2001:db8::1]:25". Raises ValueError."""
+    host, colon, port = entry.strip().rpartition(":")
+    if host.startswith("[") and host.endswith("]"):
+        host = host[1:-1]
+    elif ":" in host:
+        raise ValueError(entry)
+    if not colon or not port.isascii() or not port.isdigit() or int(port) > 65535:
+        raise ValueError(entry)
+    socket.inet_pton(socket.AF_INET6 if ":" in host else socket.AF_INET, host)
+    return host, int(port)
+
+
+def bind(host, port):
+    """One listening socket, not blocking. Raises OSError."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    sock = socket.socket(family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
+    try:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if family == socket.AF_INET6:
+            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        sock.bind((host, port))
+        sock.listen(BACKLOG)
+    except OSError:
+        sock.close()
+        raise
+    return sock
+
+
+def from_systemd():
+    """The sockets that systemd opened for this very process; their variables are taken away."""
+    count, pid = os.environ.pop("LISTEN_FDS", ""), os.environ.pop("LISTEN_PID", "")
+    os.environ.pop("LISTEN_FDNAMES", None)
+    if pid != str(os.getpid()) or not count.isdigit():
+        return []
+    passed = [socket.socket(fileno=fd) for fd in range(FIRST_PASSED, FIRST_PASSED + int(count))]
+    for sock in passed:
+        sock.set_inheritable(False)
+        sock.setblocking(False)
+    return passed
+
+
+class Worker:
+    """What run() gets: `sockets` to accept from, `share` connections at once, the shared `table`."""
+
+    def __init__(self, listening, share, table):
+        self.sockets, self.share, self.table = listening, share, table
+
+
+def serve(name, listening, run, *, total, role):
+    """Be the parent until SIGTERM. run(worker) is carried out in each worker. Returns 0.
+
+    total: connections at once, over all workers: each has its share and stops accepting when it is
+    used up, so that the next connection waits in the kernel or goes to a worker with room.
+    """
+    reader, writer = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+    sig.wakeup(writer)
+    asked = []
+    sig.catch(sig.TERM, lambda: asked.append(sig.TERM))
+    sig.catch(sig.HUP, lambda: asked.append(sig.HUP))
+    sig.catch(sig.CHLD, lambda: None)
+    if role is not None and os.geteuid() == 0:
+        prot.become(*accounts.ids(role))
+    raise_descriptor_limit(total)
+    table = gate.Table(total)
+    count = max(1, min(len(os.sched_getaffinity(0)), PROCESSES, total))
+    waiting = [Worker(listening, total // count + (n < total % count), table) for n in range(count)]
+    running, not_before = {}, 0.0
+    with selectors.DefaultSelector() as selector:
+        selector.register(reader, selectors.EVENT_READ)
+        while sig.TERM not in asked:
+            while waiting and time.monotonic() >= not_before:
+                worker = waiting.pop()
+                running[start(name, worker, run)] = worker
+            selector.select(RESTART if waiting else None)
+            drain(reader)
+            for pid, status in reap():
+                if pid in running:
+                    worker = running.pop(pid)
+                    table.forget(pid)
+                    waiting.append(worker)
+                    if status:
+                        errors.say(f"{name}: alert: worker {pid} died with status {status}, starting another")
+                        not_before = time.monotonic() + RESTART
+            if sig.HUP in asked:
+                asked.remove(sig.HUP)
+                tell(running, sig.HUP)
+    for sock in listening:
+        sock.close()
+    end(running)
+    return 0
+
+
+def start(name, worker, run):
+    """Fork one worker; returns its pid."""
+    parent = os.getpid()
+    pid = os.fork()
+    if pid:
+        return pid
+    status = 1
+    try:
+        sig.wakeup(-1)
+        sig.default(sig.TERM, sig.HUP, sig.CHLD)
+        prot.die_with_parent(sig.TERM)
+        if os.getppid() == parent:
+            run(worker)
+        status = 0
+    except Exception as why:        # the parent starts another
+        errors.say(name, ": alert: worker: ", f"{type(why).__name__}: {why}"[:300], errors.where(why))
+    finally:
+        os._exit(status)
+
+
+def reap():
+    """(pid, status) of every child that has ended."""
+    while True:
+        try:
+            pid, status = os.waitpid(-1, os.WNOHANG)
+        except ChildProcessError:
+            return
+        if not pid:
+            return
+        yield pid, os.waitstatus_to_exitcode(status)
+
+
+def tell(pids, number):
+    for pid in pids:
+        try:
+            os.kill(pid, number)
+        except ProcessLookupError:
+            pass                    # it ended just now: reap() will find it
+
+
+def end(running):
+    """Workers get SIGTERM, GRACE seconds and then SIGKILL."""
+    tell(running, sig.TERM)
+    deadline = time.monotonic() + GRACE + 5
+    while running and time.monotonic() < deadline:
+        for pid, _ in reap():
+            running.pop(pid, None)
+        if running:
+            time.sleep(0.05)
+    tell(running, sig.KILL)
+
+
+def drain(fd):
+    try:
+        while os.read(fd, 512):
+            pass
+    except BlockingIOError:
+        pass
+
+
+def raise_descriptor_limit(total):
+    """A connection that submits to a program uses six descriptors at once."""
+    import resource
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = 8 * total + 64
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        limit = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (limit, hard))
+
+
+def fork_each(worker, doors, handle):
+    """tcpserver's way, as the life of a worker: a process for every connection.
+
+    doors: the Gate. handle(environ) runs in the new process, which has the connection as descriptors
+    0 and 1, default signals and the worker's uid; what it returns is its exit status. On SIGTERM
+    the worker stops accepting and leaves the sessions to end by themselves.
+    """
+    reader, writer = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+    sig.wakeup(writer)
+    ends, visitors, accepting = [], {}, False
+    sig.catch(sig.TERM, lambda: ends.append(True))
+    sig.catch(sig.HUP, doors.reload)
+    sig.catch(sig.CHLD, lambda: None)
+    with selectors.DefaultSelector() as selector:
+        selector.register(reader, selectors.EVENT_READ)
+        while not ends:
+            if accepting != (len(visitors) < worker.share):
+                accepting = not accepting
+                for sock in worker.sockets:
+                    if accepting:
+                        selector.register(sock, selectors.EVENT_READ)
+                    else:
+                        selector.unregister(sock)
+            for key, _ in selector.select():
+                if key.fd == reader:
+                    drain(reader)
+                elif len(visitors) < worker.share:
+                    accept_and_fork(worker, key.fileobj, doors, handle, visitors)
+            for pid, status in reap():
+                if pid in visitors:
+                    doors.leave(visitors.pop(pid), status)
+
+
+def accept_and_fork(worker, listener, doors, handle, visitors):
+    try:
+        sock = accept(listener)
+    except OSError as why:
+        errors.say(doors.name, ": warning: unable to accept: ", errors.text(why))
+        time.sleep(FULL_PAUSE)      # those who have descriptors must finish first
+        return
+    if sock is None:
+        return
+    with sock:
+        visit = doors.enter(sock)
+        if visit is None:
+            return
+        try:
+            pid = os.fork()
+        except OSError as why:
+            errors.say(doors.name, ": warning: dropping connection, unable to fork: ", errors.text(why))
+            doors.leave(visit, errors.TEMPORARY)
+            time.sleep(FULL_PAUSE)
+            return
+        if pid:
+            visitors[pid] = visit
+            return
+        status = errors.TEMPORARY
+        try:
+            sig.wakeup(-1)
+            sig.default(sig.TERM, sig.HUP, sig.CHLD)
+            for other in worker.sockets:
+                other.close()
+            sock.setblocking(True)
+            os.dup2(sock.fileno(), 0)
+            os.dup2(sock.fileno(), 1)
+            sock.close()
+            status = handle(visit.environ) or 0
+        except Exception as why:
+            errors.say(doors.name, ": warning: ", f"{type(why).__name__}: {why}"[:300], errors.where(why))
+        finally:
+            os._exit(status)
+
+
+def accept(listener):
+    """The next connection; None if there is none any more. Raises OSError when there is no room for it."""
+    try:
+        return listener.accept()[0]
+    except (BlockingIOError, InterruptedError, ConnectionError):
+        return None                 # another worker was faster, or the client has gone
