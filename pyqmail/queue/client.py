@@ -82,7 +82,8 @@ class Submission:
                 wire.send_request(self._service, message, envelope)
                 self.reply = self._service.fileno()
             else:
-                self._start(program or os.fsencode(home.program("qmail-queue")), message, envelope, environ)
+                self._start(os.fsencode(home.program("qmail-queue")) if program is None else program,
+                            message, envelope, environ)
         except OSError:
             netio.close_quietly(self.message, self.envelope)
             raise
