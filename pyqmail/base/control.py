@@ -46,10 +46,13 @@ def number(name, default):
 def lines(name):
     """The entries of control/NAME as a list; None if there is no such file."""
     data = raw(name)
-    if data is None:
-        return None
-    entries = (entry.rstrip(BLANKS) for entry in data.split(b"\n"))
-    return [entry for entry in entries if entry and not entry.startswith(b"#")]
+    return None if data is None else entries(data)
+
+
+def entries(data):
+    """The entries in the bytes of a list."""
+    stripped = (entry.rstrip(BLANKS) for entry in data.split(b"\n"))
+    return [entry for entry in stripped if entry and not entry.startswith(b"#")]
 
 
 def exists(name):

@@ -1,0 +1,1 @@
+"""Messages from users: header completed, recipients found, handed to the queue."""

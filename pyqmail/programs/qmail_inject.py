@@ -1,0 +1,173 @@
+"""qmail-inject: preprocess and send a mail message.
+
+    qmail-inject [ -nNaAhH ] [ -fsender ] [ recip ... ]
+
+Reads a message from descriptor 0, adds to its header what is missing, completes the addresses in it,
+and hands it to qmail-queue.
+
+    -a        send it to the recipients named as arguments
+    -h        send it to the recipients named in the header (To Cc Bcc Apparently-To, or Resent-…)
+    -A        (usual) -a if there are arguments, else -h
+    -H        both
+    -fsender  the envelope sender, before Return-Path and all variables
+    -n, -N    print the message instead of queueing it; (usual) queue it
+
+Environment: QMAILUSER MAILUSER USER LOGNAME, QMAILHOST MAILHOST, QMAILNAME MAILNAME NAME (first one set
+counts), QMAILSUSER, QMAILSHOST, QMAILINJECT (letters c s f i r m), QMAILMFTFILE, QMAILDEFAULTDOMAIN,
+QMAILDEFAULTHOST, QMAILPLUSDOMAIN, QMAILIDHOST, QMAILQUEUE.
+Control files: defaultdomain, defaulthost, plusdomain, idhost, for all of them me.
+Exit codes: 0 queued, 100 bad usage, a field that cannot be parsed or permanent refusal by qmail-queue,
+111 temporary error. All complaints go to descriptor 2.
+
+**Security**: runs as the user who calls it and trusts nothing; reads that user's message. The header is
+kept in memory up to a limit, the body is passed on in pieces.
+Source: qmail-inject(8), qmail-header(5).
+"""
+import os
+import sys
+import time
+
+from ..base import child, control, errors, header, netio
+from ..base.errors import Permanent, Temporary
+from ..base.options import BadOption, Options
+from ..inject.environment import Identity
+from ..inject.message import Draft, Stamp, envelope
+from ..inject.rewrite import Completer
+from ..inject.tokens import Unparsable
+from ..queue.client import Submission
+
+READ_ERROR = b"read error\n"
+PIECE = 65536                       # bytes read at once
+
+
+def main(argv):
+    return inject(argv, child.environment())
+
+
+def inject(argv, environ):
+    """Do what `qmail-inject argv` does with the message on descriptor 0; returns the exit code.
+    environ: dict of bytes. Also the way of sendmail and others, without another process."""
+    try:
+        work(argv, environ)
+        return 0
+    except BadOption as why:
+        errors.say(os.path.basename(sys.argv[0]), ": ", why.line)
+        return errors.PERMANENT
+    except Permanent as why:
+        return complain(why, errors.PERMANENT)
+    except Temporary as why:
+        return complain(why, errors.TEMPORARY)
+    except MemoryError:
+        return complain(Temporary(b"out of memory\n"), errors.TEMPORARY)
+
+
+def complain(why, status):
+    """One write on descriptor 2; an exception of ours carries bytes with their newline, others words."""
+    words = why.args[0] if why.args else b""
+    netio.write_all(2, b"qmail-inject: fatal: " + (words if isinstance(words, bytes) else os.fsencode(f"{words}\n")))
+    return status
+
+
+def work(argv, environ):
+    seconds = int(time.time())
+    identity = Identity(environ)
+    mailing_lists = read_mailing_lists(environ)
+    completer, id_host = read_controls(environ)
+    strategy, queueing, sender, arguments = read_options(argv, completer)
+    recipients = [] if strategy == b"h" else [complete(completer, argument) for argument in arguments]
+
+    message = header.Message(standard_input)
+    draft = Draft(identity, completer, Stamp(seconds, os.getpid(), id_host), sender, mailing_lists)
+    for field in message.fields():
+        draft.add(field)
+    sender = draft.sender()
+    if strategy != b"a":
+        recipients += draft.recipients()
+    if queueing:
+        submit(sender, recipients, draft.header(), message.body(), environ)
+    else:
+        show(sender, draft.header(), message.body())
+
+
+def read_mailing_lists(environ):
+    """The addresses in the file QMAILMFTFILE, in lower case; none if there is no such file."""
+    name = environ.get(b"QMAILMFTFILE")
+    if name is None:
+        return frozenset()
+    try:
+        return control.fold(control.entries(netio.read_file(name)))
+    except FileNotFoundError:
+        return frozenset()
+    except OSError:
+        raise Temporary(READ_ERROR) from None
+
+
+def read_controls(environ):
+    """(Completer, host name for message ids). A file is read even where a variable stands in for it:
+    one that cannot be read is trouble that should show."""
+    try:
+        me = control.line("me")
+        values = [control.line(name, me, name.encode())
+                  for name in ("defaulthost", "defaultdomain", "plusdomain", "idhost")]
+    except Temporary:
+        raise Temporary(READ_ERROR) from None
+    variables = (b"QMAILDEFAULTHOST", b"QMAILDEFAULTDOMAIN", b"QMAILPLUSDOMAIN", b"QMAILIDHOST")
+    host, domain, plus, id_host = (environ.get(variable, value) for variable, value in zip(variables, values))
+    return Completer(host, domain, plus), id_host
+
+
+def read_options(argv, completer):
+    """(strategy: b"a" arguments, b"h" header or b"H" both, queueing, sender or None, arguments)."""
+    options = Options(argv, b"aAhHnNf:")
+    strategy, queueing, sender = b"A", True, None
+    for letter, value in options:
+        if letter in b"nN":
+            queueing = letter == b"N"
+        elif letter == b"f":
+            sender = completer.complete_argument(value)
+        else:
+            strategy = letter
+    if strategy == b"A":
+        strategy = b"a" if options.rest else b"h"
+    return strategy, queueing, sender, options.rest
+
+
+def complete(completer, argument):
+    """A recipient from the command line, complete."""
+    try:
+        return envelope(completer.complete_argument(argument))
+    except Unparsable:
+        raise Unparsable(b"unable to parse address: %b\n" % argument) from None
+
+
+def standard_input():
+    try:
+        return os.read(0, PIECE)
+    except OSError:
+        raise Temporary(READ_ERROR) from None
+
+
+def submit(sender, recipients, head, body, environ):
+    """Queue the message. Raises Permanent or Temporary with qmail-queue's answer."""
+    try:
+        queue = Submission(environ)
+    except OSError:
+        raise Temporary(b"unable to run qmail-queue\n") from None
+    with queue:
+        queue.put(head)
+        for piece in body:
+            queue.put(piece)
+        answer = queue.finish(sender, recipients)
+    if answer:
+        raise (Permanent if answer[:1] == b"D" else Temporary)(answer[1:] + b"\n")
+
+
+def show(sender, head, body):
+    """Print the message, the envelope sender as its first field."""
+    from ..base import address      # -n only
+    try:
+        netio.write_all(1, b"Return-Path: <%b>\n%b" % (address.quote(sender), head))
+        for piece in body:
+            netio.write_all(1, piece)
+    except OSError:
+        raise Temporary(READ_ERROR) from None
