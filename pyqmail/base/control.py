@@ -60,12 +60,12 @@ def exists(name):
     return os.path.lexists(home.path("control", name))
 
 
-def fold(entries):
+def fold(names):
     """A set of lower-case names for look-ups without regard to case (ASCII)."""
-    return frozenset(entry.lower() for entry in entries)
+    return frozenset(name.lower() for name in names)
 
 
-def mapping(entries):
+def mapping(pairs):
     """`name:value` entries as {lower-case name: value}; the last of equals counts, lines without a
     colon are skipped, only the first colon separates."""
-    return {name.lower(): value for name, colon, value in (entry.partition(b":") for entry in entries) if colon}
+    return {name.lower(): value for name, colon, value in (pair.partition(b":") for pair in pairs) if colon}
