@@ -1,0 +1,1 @@
+"""Local deliveries: what qmail-local does with one message for one recipient."""

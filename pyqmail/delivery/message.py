@@ -1,0 +1,47 @@
+"""The message being delivered: read from its descriptor as often as it takes, in bounded memory."""
+import os
+
+FIRST = 1 << 16                     # bytes; a message up to this size is read once for all its deliveries
+PIECE = 1 << 18
+
+
+class Unreadable(Exception):
+    """The message could not be read; `why` is the OSError."""
+
+    def __init__(self, why):
+        super().__init__(str(why))
+        self.why = why
+
+
+class Message:
+    """Reads by position (pread): commands share the open file, and one left behind in the background
+    may move its offset at any time. Only commands need rewind()."""
+
+    __slots__ = ("fd", "_head", "_complete")
+
+    def __init__(self, fd):
+        self.fd, self._head, self._complete = fd, None, False
+
+    def rewind(self):
+        """Put the descriptor's own offset to the start. Raises OSError, for a pipe for instance."""
+        os.lseek(self.fd, 0, os.SEEK_SET)
+
+    def pieces(self, start=b""):
+        """Every byte of `start` and the message, from its beginning, in pieces. Raises Unreadable."""
+        if self._head is None:
+            self._head = self._read(FIRST, 0)
+            self._complete = len(self._head) < FIRST and not self._read(1, len(self._head))
+        yield start + self._head
+        at = len(self._head)
+        while not self._complete:
+            piece = self._read(PIECE, at)
+            if not piece:
+                return
+            yield piece
+            at += len(piece)
+
+    def _read(self, size, at):
+        try:
+            return os.pread(self.fd, size, at)
+        except OSError as why:
+            raise Unreadable(why) from why
