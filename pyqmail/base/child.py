@@ -55,6 +55,12 @@ def start(path, argv, fds, *, cwd=None, env=None, search=None, failed=120, prepa
         os._exit(81)                # never return into the parent's code
 
 
+def execute(argv, env):
+    """Execute argv in this very process, argv[0] looked up along env's PATH. Raises OSError."""
+    sig.default(sig.PIPE, sig.XFSZ)
+    os.execvpe(argv[0], argv, env)
+
+
 def place(fds):
     """Make each descriptor `target` a copy of `source` and let it survive execution."""
     spare = {}

@@ -1,0 +1,73 @@
+"""splogger: make entries in syslog.
+
+    splogger [TAG [FACILITY]]       lines on descriptor 0
+
+Sends each line to /dev/log as TAG (default "splogger") with the facility of that number (default 2,
+mail), preceded by the time as seconds.microseconds. Lines starting with "alert:" or "warning:" get
+that priority, others info. Lines longer than 799 bytes come in pieces, each after the first marked
+with "+"; unprintable bytes become "?"; empty lines are left out. A last line without newline is
+logged too. Ends with exit code 0 at the end of input. Lines that syslogd does not take, while it is
+being restarted, are counted, and the count is logged.
+
+**Security**: runs as qmaill; reads what other programs log, which may quote strangers: nothing of
+it reaches syslog but printable ASCII.
+Source: splogger(8).
+"""
+import os
+import time
+
+from ..base import syslog
+
+PIECE = 799                         # bytes; some syslogds cut what is longer
+PRINTABLE = bytes(byte if 32 <= byte <= 126 else 63 for byte in range(256))
+PRIORITIES = ((b"warning:", syslog.WARNING), (b"alert:", syslog.ALERT))
+
+
+class Lines:
+    """Bytes in, pieces of lines out as (text, continued); holds back less than a piece."""
+
+    def __init__(self):
+        self._held = b""
+        self._continued = False
+
+    def feed(self, data):
+        *ended, rest = (self._held + data).split(b"\n")
+        for line in ended:
+            yield from self._pieces(line, 0)
+            self._continued = False
+        self._held = yield from self._pieces(rest, PIECE)
+
+    def end(self):
+        yield from self._pieces(self._held, 0)
+        self._held = b""
+
+    def _pieces(self, line, keep):
+        """The pieces of a line as long as more than `keep` bytes are there; returns the rest."""
+        while len(line) > keep:
+            yield line[:PIECE].translate(PRINTABLE), self._continued
+            line, self._continued = line[PIECE:], True
+        return line
+
+
+def main(argv):
+    tag = argv[0] if argv else b"splogger"
+    facility = number(argv[1]) if len(argv) > 1 else syslog.MAIL
+    log = syslog.Syslog(tag, facility)
+    lines = Lines()
+    stamp, priority = b"", syslog.INFO
+    while True:
+        data = os.read(0, 65536)
+        for text, continued in lines.feed(data) if data else lines.end():
+            if not continued:
+                now = time.time_ns() // 1000
+                stamp = b"%d.%06d" % divmod(now, 1_000_000)
+                priority = next((value for start, value in PRIORITIES if text.startswith(start)), syslog.INFO)
+            log.send(priority, stamp + (b"+" if continued else b" ") + text)
+        if not data:
+            return 0
+
+
+def number(text):
+    """The leading digits of text as a number, 0 without any."""
+    digits = text[:len(text) - len(text.lstrip(b"0123456789"))]
+    return int(digits[:9]) if digits else 0
