@@ -1,0 +1,167 @@
+"""DNS for mail: what is at a name, told apart from "nothing" and "cannot be known now".
+
+The only module that imports dnspython, and only when a question is really asked (100 ms): a route
+to an IP address needs none. Questions carry EDNS with a 1232-byte limit, large answers are fetched
+over TCP; of an answer at most RECORDS_MAX records count, however many a stranger's zone has.
+/etc/resolv.conf is read again when it changes; without it a name server on this machine is asked.
+
+    kind      records
+    MX        (preference, host): host as bytes without final dot, b"" for the root (RFC 7505)
+    A, AAAA   address, in the form of base.ipme
+
+Raises NotFound when the name, or anything of this kind, does not exist; Temporary for everything
+else. An answer of aliases that lead nowhere is an empty list: the name exists, as qmail sees it.
+"""
+import os
+
+from . import ipme
+from .errors import Permanent, Temporary
+
+RECORDS_MAX = 100
+NAME_MAX = 255                      # RFC 1035 2.3.4
+EDNS_PAYLOAD = 1232                 # bytes: fits every path without fragments
+ATTEMPT, LIFETIME = 4.0, 20.0       # s for one server, for one question at all servers
+CACHE = 20_000                      # answers
+CONCURRENT = 200                    # questions on the wire at once
+RESOLV_CONF = "/etc/resolv.conf"
+
+
+class NotFound(Permanent):
+    """No such name, or nothing of this kind is there."""
+
+
+class _Configured:
+    """Two resolvers made from resolv.conf, with EDNS and, for servers that refuse it, without."""
+
+    def __init__(self, path=RESOLV_CONF):
+        self._path, self._mark, self._cache = path, None, None
+
+    def resolvers(self):
+        """(with EDNS, without)."""
+        try:
+            found = os.stat(self._path)
+            mark = (found.st_dev, found.st_ino, found.st_mtime_ns, found.st_size)
+        except OSError:
+            mark = ()
+        if mark != self._mark:
+            self._pair = self._make(True), self._make(False)
+            self._mark = mark
+        return self._pair
+
+    def _make(self, edns):
+        import dns.resolver         # 100 ms: see the head of this module
+        if self._cache is None:
+            self._cache = dns.resolver.LRUCache(CACHE)
+        resolver = self.make()
+        try:
+            resolver.read_resolv_conf(self._path)
+        except Exception:           # absent, or nothing usable in it: resolv.conf(5) says what then
+            resolver.nameservers = ["127.0.0.1"]
+        resolver.cache = self._cache
+        resolver.timeout, resolver.lifetime = min(resolver.timeout, ATTEMPT), LIFETIME
+        resolver.use_edns(0 if edns else False, 0, EDNS_PAYLOAD)
+        return resolver
+
+
+class Resolver(_Configured):
+    """For a program that waits for each answer."""
+
+    @staticmethod
+    def make():
+        import dns.resolver
+        return dns.resolver.Resolver(configure=False)
+
+    def lookup(self, name, kind):
+        """The records of `kind` at `name`."""
+        try:
+            wanted = _wire_name(name)
+            with_edns, without = self.resolvers()
+            try:
+                answer = with_edns.resolve(wanted, kind, raise_on_no_answer=False, search=False)
+            except Exception as why:
+                if not _refuses_edns(why):
+                    raise
+                answer = without.resolve(wanted, kind, raise_on_no_answer=False, search=False)
+            return _records(answer, kind)
+        except Exception as why:
+            raise _sorted(why, name, kind) from why
+
+
+class AsyncResolver(_Configured):
+    """For an event loop: the same, and equal questions that are under way are asked once."""
+
+    def __init__(self, path=RESOLV_CONF):
+        super().__init__(path)
+        import asyncio              # whoever makes one of these has it already
+        self._asyncio = asyncio
+        self._running = {}
+        self._room = asyncio.Semaphore(CONCURRENT)
+
+    @staticmethod
+    def make():
+        import dns.asyncresolver
+        return dns.asyncresolver.Resolver(configure=False)
+
+    async def lookup(self, name, kind):
+        """The records of `kind` at `name`."""
+        key = name.lower(), kind
+        task = self._running.get(key)
+        if task is None:
+            task = self._running[key] = self._asyncio.ensure_future(self._ask(name, kind))
+            task.add_done_callback(lambda done: (self._running.pop(key, None), done.cancelled() or done.exception()))
+        return await self._asyncio.shield(task)
+
+    async def _ask(self, name, kind):
+        try:
+            wanted = _wire_name(name)
+            with_edns, without = self.resolvers()
+            async with self._room:
+                try:
+                    answer = await with_edns.resolve(wanted, kind, raise_on_no_answer=False, search=False)
+                except Exception as why:
+                    if not _refuses_edns(why):
+                        raise
+                    answer = await without.resolve(wanted, kind, raise_on_no_answer=False, search=False)
+            return _records(answer, kind)
+        except Exception as why:
+            raise _sorted(why, name, kind) from why
+
+
+def _wire_name(name):
+    """A dnspython name of these bytes: labels between dots, any byte but a dot in them."""
+    import dns.name
+    labels = name.split(b".") if name else []
+    if labels and not labels[-1]:
+        labels.pop()
+    if len(name) > NAME_MAX or not all(0 < len(label) <= 63 for label in labels):
+        raise NotFound("no name at all")
+    return dns.name.Name([*labels, b""])
+
+
+def _records(answer, kind):
+    if answer.rrset is None:
+        if answer.response.answer:
+            return []
+        raise NotFound("nothing of this kind")
+    if kind == "MX":
+        found = ((record.preference, b".".join(record.exchange.labels[:-1])) for record in answer.rrset)
+        return sorted(found, key=lambda record: record[0])[:RECORDS_MAX]
+    found = (ipme.parse(record.address.encode()) for record in answer.rrset)
+    return [address for address in found if address][:RECORDS_MAX]
+
+
+def _refuses_edns(why):
+    """True if a server knew no better than to call an EDNS question malformed (RFC 6891 7)."""
+    import dns.resolver
+    if not isinstance(why, dns.resolver.NoNameservers):
+        return False
+    return any(error[3] in ("FORMERR", "NOTIMP") for error in why.kwargs.get("errors", ()))
+
+
+def _sorted(why, name, kind):
+    """The exception as one of ours: only a server that says so makes a name absent."""
+    if isinstance(why, (NotFound, Temporary)):
+        return why
+    if type(why).__name__ == "NXDOMAIN":
+        return NotFound("no such name")
+    return Temporary(f"{kind} of {os.fsdecode(name)[:NAME_MAX]!r}: {type(why).__name__}: {why}"[:500])

@@ -1,0 +1,147 @@
+"""qmail-remote: send one message to one host by SMTP.
+
+    qmail-remote HOST SENDER RECIPIENT...
+
+Reads the message from descriptor 0 and writes its report to descriptor 1: for each recipient, as far
+as it got, `r` (accepted), `h` (refused for good) or `s` (refused for now), text and NUL; then for the
+message `K` (delivered), `Z` (try later) or `D` (will never work), text and NUL.
+
+Control files: me, helohost, smtproutes, timeoutconnect, timeoutremote, moreipme. Hosts that do not
+answer are noted in queue/lock/tcpto. Exit: always 0; the report says the rest.
+**Security**: runs as qmailr; holds nothing but the message. Everything the name servers and the mail
+server say is hostile: bounded, never interpreted beyond what the protocol needs.
+Source: qmail-remote; RFC 5321. Started once a message, so neither `socket` nor asyncio is imported,
+and DNS only if a name must be looked up.
+"""
+import _socket
+import errno
+import os
+from time import monotonic, time
+
+from ..base import dns, home, ipme, netio, sig
+from ..base.errors import Permanent, Temporary
+from ..smtp import client, remote, reports, route, tcpto
+
+
+def main(argv):
+    sig.ignore_pipe()
+    sig.alarm(remote.DELIVERY_MAX)
+    try:
+        output = deliver(*argv[:2], argv[2:]) if len(argv) >= 3 else reports.USAGE + b"\0"
+    except Exception as why:
+        output = remote.trouble(why) + b"\0"
+    try:
+        netio.write_all(1, output)
+    except OSError:
+        pass                        # nobody wants to know
+    return 0
+
+
+def deliver(host, sender, recipients):
+    """The report on the message that descriptor 0 holds."""
+    try:
+        os.chdir(home.HOME)
+    except OSError:
+        return reports.NO_HOME + b"\0"
+    try:
+        settings = remote.settings()
+        relay = route.relay_for(host, settings.routes)
+        ours = ipme.addresses()
+    except Temporary:
+        return reports.NO_CONTROLS + b"\0"
+    try:
+        sock, address = reach(route.walk(host, relay, ours), settings.connect_timeout)
+    except route.Unreachable as why:
+        return why.report + b"\0"
+    session = client.Session(address, settings.helo, sender, recipients)
+    sock.settimeout(settings.timeout)
+    try:
+        converse(sock, session, remote.PATIENCE * settings.timeout)
+    except OSError:
+        session.lost()
+    sock.close()
+    return session.report
+
+
+def reach(steps, timeout):
+    """(socket, address) of the first host that takes a connection. Raises Unreachable."""
+    resolver, table, step = dns.Resolver(), tcpto.Table(), next(steps)
+    end = monotonic() + remote.DNS_MAX
+    while True:
+        if isinstance(step, route.Lookup):
+            step = steps.send([look_up(resolver, question, end) for question in step.questions])
+        else:
+            sock = connect(step, timeout, table)
+            if sock:
+                return sock, step.address
+            step = steps.send(None)
+
+
+def look_up(resolver, question, end):
+    if monotonic() > end:
+        return Temporary("too many slow name servers")
+    try:
+        return resolver.lookup(*question)
+    except (Permanent, Temporary) as why:
+        return why
+
+
+def connect(step, timeout, table):
+    """A connected socket; None if the host is not reachable, or was not lately."""
+    skip, known = table.skip(step.address, int(time()), os.getpid() & 31)
+    if skip:
+        return None
+    try:
+        sock = _socket.socket(remote.family(step.address), _socket.SOCK_STREAM | _socket.SOCK_CLOEXEC)
+    except OSError as why:
+        if why.errno == errno.EAFNOSUPPORT:             # a machine without IPv6
+            return None
+        raise
+    try:
+        sock.settimeout(timeout)
+        sock.connect((step.address.decode(), step.port))
+    except OSError as why:
+        sock.close()
+        if isinstance(why, TimeoutError):
+            table.timed_out(step.address, int(time()))
+            return None
+        sock = None
+    if known:
+        table.answered(step.address)
+    return sock
+
+
+def converse(sock, session, patience):
+    """The whole dialogue. Raises OSError when the connection breaks."""
+    waiting_since = monotonic()
+    while session.wants is not client.NOTHING:
+        if session.wants is client.MESSAGE:
+            send_message(sock, session)
+            waiting_since = monotonic()
+            continue
+        answer = session.receive(sock.recv(4096))
+        if answer:
+            send(sock, answer)
+            waiting_since = monotonic()
+        elif monotonic() - waiting_since > patience:
+            session.lost()
+
+
+def send_message(sock, session):
+    while True:
+        try:
+            block = os.read(0, remote.BLOCK)
+        except OSError:
+            session.unreadable()
+            return
+        if not block:
+            break
+        send(sock, session.body(block))
+    send(sock, session.body_end())
+
+
+def send(sock, data):
+    """All of data; the timeout counts anew for each piece that the other side takes."""
+    view = memoryview(data)
+    while view:
+        view = view[sock.send(view):]
