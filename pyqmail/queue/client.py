@@ -60,12 +60,13 @@ class Submission:
     """One message on its way into the queue. Raises OSError from the constructor only (no pipes, no
     fork); everything later shows in the answer.
 
+    start: how a program is started, if one must be: child.start, or child.spawn in a program with threads.
     `message` is the writing end of the message pipe and `reply` a descriptor that becomes readable
     when there is an answer: for callers that wait in an event loop. `qp` is the number that the
     queue's log lines show for this message (0 until it is known).
     """
 
-    def __init__(self, environ=None):
+    def __init__(self, environ=None, start=child.start):
         variables = os.environb if environ is None else environ
         program = variables.get(b"QMAILQUEUE")
         self.qp, self.broken, self.text_fd, self._pid, self._service = 0, False, -1, 0, None
@@ -83,7 +84,7 @@ class Submission:
                 self.reply = self._service.fileno()
             else:
                 self._start(os.fsencode(home.program("qmail-queue")) if program is None else program,
-                            message, envelope, environ)
+                            message, envelope, environ, start)
         except OSError:
             netio.close_quietly(self.message, self.envelope)
             raise
@@ -91,10 +92,11 @@ class Submission:
             os.close(message)
             os.close(envelope)
 
-    def _start(self, program, message, envelope, environ):
+    def _start(self, program, message, envelope, environ, start):
         text, write_text = os.pipe()
         try:
-            self._pid = self.qp = child.start(program, [program], {0: message, 1: envelope, 6: write_text},
+            # Python executes nothing without an argv[0], not even the empty name that cannot be run anyway.
+            self._pid = self.qp = child.start(program, [program or b" "], {0: message, 1: envelope, 6: write_text},
                                               cwd=home.HOME, env=environ)
         except OSError:
             os.close(text)

@@ -6,8 +6,8 @@ them on 0 and 1; b"QQ1C" asks that the caller's pid be the number of the submiss
 program bin/qmail-queue, whose parent knows it by that pid). Answer: one packet b"CODE QP",
 qmail-queue's exit code and the number of the submission in decimal.
 """
-import array
 import os
+import sys
 
 import _socket                      # the `socket` module costs 6 ms at start; sendmail is started per message
 
@@ -15,6 +15,7 @@ from ..base import home
 
 REQUEST, REQUEST_AS_PID = b"QQ1", b"QQ1C"
 DIRECTORY = "run/qmail-queue"
+DESCRIPTOR = 4                      # bytes of a C int in SCM_RIGHTS; `array` would cost 2 ms at start
 LOST = 81                           # the service went away before it answered: nothing is known
 
 
@@ -47,17 +48,17 @@ def connect():
 
 def send_request(sock, message, envelope, as_pid=False):
     """Hand over the two descriptors. Raises OSError (EBADF for one that is not open)."""
-    sock.sendmsg([REQUEST_AS_PID if as_pid else REQUEST],
-                 [(_socket.SOL_SOCKET, _socket.SCM_RIGHTS, array.array("i", [message, envelope]))])
+    rights = b"".join(fd.to_bytes(DESCRIPTOR, sys.byteorder, signed=True) for fd in (message, envelope))
+    sock.sendmsg([REQUEST_AS_PID if as_pid else REQUEST], [(_socket.SOL_SOCKET, _socket.SCM_RIGHTS, rights)])
 
 
 def receive_request(sock):
     """(message, envelope, as_pid); None for anything that is not a request, its descriptors closed."""
-    data, ancillary, flags, _ = sock.recvmsg(16, _socket.CMSG_SPACE(8 * 4))
-    fds = array.array("i")
+    data, ancillary, flags, _ = sock.recvmsg(16, _socket.CMSG_SPACE(8 * DESCRIPTOR))
+    fds = []
     for level, kind, content in ancillary:
         if (level, kind) == (_socket.SOL_SOCKET, _socket.SCM_RIGHTS):
-            fds.frombytes(content[:len(content) - len(content) % fds.itemsize])
+            fds += memoryview(content[:len(content) - len(content) % DESCRIPTOR]).cast("i")
     for fd in fds:
         os.set_inheritable(fd, False)
     if data in (REQUEST, REQUEST_AS_PID) and len(fds) == 2 and not flags & _socket.MSG_CTRUNC:
