@@ -21,7 +21,7 @@ import struct
 import threading
 import time
 
-from ..base import accounts, errors, home, prot, sig
+from ..base import accounts, durable, errors, home, prot, sig
 from . import insert, wire
 
 SUBMISSIONS = 250                   # at once, in all
@@ -34,7 +34,6 @@ FULL = 71                           # exit code for one submission too many: "te
 FIRST_QP = 1 << 22                  # above every pid: numbers of submissions made without a process
 LAST_QP = (1 << 31) - 1
 CREDENTIALS = struct.Struct("3i")
-SYNC_WRITE = 1 | 2 | 4              # sync_file_range: wait before, write, wait after
 
 
 def serve(follow=None):
@@ -144,7 +143,7 @@ class Worker:
 
     def __init__(self, listener):
         self.listener = listener
-        self.flush = data_flusher()
+        self.flush = durable.data_flusher()
         self.groups = frozenset(os.getgroups()) - {os.getgid()}
         self.roles = {}
         for role, _ in reversed(accounts.ROLES):
@@ -256,22 +255,3 @@ class Worker:
             errors.say("warning: qmail-queue service: ", repr(why)[:300], errors.where(why))
             return insert.reason(why)
 
-
-def data_flusher():
-    """flush(fd) that writes a file's data without a journal commit of its own.
-
-    sync_file_range(2) allocates and writes the blocks; the fsync of mess that follows commits both
-    inodes at once. So an insertion costs two commits, not three. fsync where it does not exist.
-    """
-    import ctypes
-    try:
-        libc = ctypes.CDLL(None, use_errno=True)
-        call = libc.sync_file_range
-        call.argtypes = [ctypes.c_int, ctypes.c_int64, ctypes.c_int64, ctypes.c_uint]
-    except (OSError, AttributeError):
-        return os.fsync
-
-    def flush(fd):
-        if call(fd, 0, 0, SYNC_WRITE) != 0:
-            os.fsync(fd)
-    return flush
