@@ -61,6 +61,37 @@ def execute(argv, env):
     os.execvpe(argv[0], argv, env)
 
 
+def spawn(path, argv, fds, *, cwd=None, env=None):
+    """Start a program from a process that has threads, where a fork could copy a lock that is held;
+    returns the pid.
+
+    path, argv, fds, env as in start(). No Python code runs in the child; a program that cannot be
+    executed is an OSError here. Every descriptor that is not in `fds` must be non-inheritable;
+    descriptor 2 is /dev/null unless given. cwd: this whole process goes there for the moment, so only
+    one thread may use relative names, and it is the one that calls this.
+    """
+    import fcntl                    # half a millisecond: only a long-lived program comes here
+    above = max(fds) + 1
+    sources = {}
+    back = os.open(".", os.O_PATH | os.O_CLOEXEC) if cwd is not None else -1
+    try:
+        for source in set(fds.values()):        # out of the targets' way, so that their order does not matter
+            sources[source] = fcntl.fcntl(source, fcntl.F_DUPFD_CLOEXEC, above)
+        actions = [(os.POSIX_SPAWN_DUP2, sources[source], target) for target, source in fds.items()]
+        if 2 not in fds:
+            actions.append((os.POSIX_SPAWN_OPEN, 2, "/dev/null", os.O_WRONLY, 0))
+        if cwd is not None:
+            os.chdir(cwd)
+        return os.posix_spawn(path, argv, environment() if env is None else env, file_actions=actions,
+                              setsigdef=(sig.PIPE, sig.XFSZ))
+    finally:
+        if back >= 0:
+            os.fchdir(back)
+            os.close(back)
+        for fd in sources.values():
+            os.close(fd)
+
+
 def place(fds):
     """Make each descriptor `target` a copy of `source` and let it survive execution."""
     spare = {}

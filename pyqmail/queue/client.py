@@ -96,8 +96,8 @@ class Submission:
         text, write_text = os.pipe()
         try:
             # Python executes nothing without an argv[0], not even the empty name that cannot be run anyway.
-            self._pid = self.qp = child.start(program, [program or b" "], {0: message, 1: envelope, 6: write_text},
-                                              cwd=home.HOME, env=environ)
+            self._pid = self.qp = start(program, [program or b" "], {0: message, 1: envelope, 6: write_text},
+                                        cwd=home.HOME, env=environ)
         except OSError:
             os.close(text)
             raise

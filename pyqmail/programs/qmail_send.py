@@ -1,0 +1,308 @@
+"""qmail-send: deliver mail messages from the queue.
+
+    qmail-send [--wide-remote]          started by qmail-start, never by hand
+
+Reads and writes, on the descriptors that qmail-start wired:
+    0 log    1 2 orders to and reports from qmail-lspawn    3 4 the same, qmail-rspawn    5 6 qmail-clean
+Messages come through queue/todo (lock/trigger says when), stay in info, local and remote while they
+are delivered, and leave through qmail-clean. Signals: TERM ends, after running deliveries; ALRM makes
+everything due; HUP reads locals and virtualdomains again. --wide-remote: delivery numbers and the greeting
+on 3 and 4 have two bytes (spawn/wire.py), for more than 255 remote deliveries at once.
+
+Exit: 0 after TERM or when a companion is lost; 111 if it cannot start, with a line in the log.
+
+**Security**: uid qmails, group qmail, working directory queue/. Never root, starts nothing but
+qmail-queue for bounces, touches no mailbox. Trusts nobody: addresses and reports are data from
+strangers, bounded and made safe before they are logged.
+
+One thread runs the loop below and owns all state. Threads of send/workers.py do what waits on
+the disk or on qmail-queue. Hence this program never forks.
+Source: qmail-send(8), qmail's INTERNALS, qmail-log(5).
+"""
+import fcntl
+import os
+import select
+import sys
+
+from ..base import errors, home, prot, sig
+from ..base.clock import Clock, JumpDetector
+from ..queue import names
+from ..send import messages
+from ..send.channel import Channel
+from ..send.cleaner import Cleaner
+from ..send.controls import Controls, Reread
+from ..send.deliveries import Deliveries
+from ..send.finish import BOUNCES, Finisher
+from ..send.restart import Entry
+from ..send.scheduler import Due
+from ..send.sweep import Sweep
+from ..send.todo import Todo
+from ..send.workers import Pool, Wake
+from ..spawn import wire
+
+#  channel   orders  reports
+PIPES = (("local", 1, 2), ("remote", 3, 4))
+ROUNDS = 64                         # steps of each kind a turn, before reports are looked at again
+SLACK = 1                           # s added to every wait for a due time
+LONGEST_WAIT = 60                   # s; then the clock is looked at: it may have been set
+PAUSE = 10                          # s, the whole program, after trouble that blocks everything
+PREPROCESSORS, SYNCERS = 16, 4  # threads; started when needed
+SWITCH = 0.0005                     # s a thread may compute while the loop wants to
+
+
+class CannotStart(Exception):
+    """Its text is the log line's."""
+
+
+def main(argv):
+    if argv not in ([], [b"--wide-remote"]):
+        errors.say("qmail-send: usage: qmail-send [--wide-remote]")
+        return errors.PERMANENT
+    log = messages.Log(0)
+    try:
+        controls = start()
+        channels = {name: channel(name, orders, reports, controls.concurrency[name],
+                                  2 if name == "remote" and argv else 1) for name, orders, reports in PIPES}
+    except CannotStart as why:
+        log.say(f"alert: cannot start: {why}".encode())
+        log.flush()
+        return errors.TEMPORARY
+    Sender(log, controls, channels).run()
+    return 0
+
+
+def start():
+    """Controls, working directory and lock, in this order. Raises CannotStart. The lock lasts as long as
+    the process."""
+    sig.ignore_pipe()
+    sig.default(sig.CHLD, sig.INT)
+    if not home_is_there():
+        raise CannotStart("unable to switch to home directory")
+    try:
+        controls = Controls()
+    except errors.Temporary:
+        raise CannotStart("unable to read controls") from None
+    try:
+        os.chdir(home.path("queue"))
+    except OSError:
+        raise CannotStart("unable to switch to queue directory") from None
+    os.umask(0o077)
+    try:
+        mutex = os.open(names.SENDMUTEX, os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError:
+        raise CannotStart("unable to open mutex") from None
+    try:
+        fcntl.flock(mutex, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        raise CannotStart("qmail-send is already running") from None
+    for fd in range(7):
+        try:
+            os.set_inheritable(fd, False)
+        except OSError:
+            pass                    # not open: whoever needs it will notice
+    if b"QMAILQUEUE" not in os.environb and home.ours("qmail-queue"):
+        prot.no_new_privileges()    # a foreign qmail-queue may well be set-uid
+    sys.setswitchinterval(SWITCH)
+    return controls
+
+
+def home_is_there():
+    try:
+        os.stat(home.path("."))
+        return True
+    except OSError:
+        return False
+
+
+def channel(name, orders, reports, concurrency, width):
+    """A channel whose spawner has said hello. Raises CannotStart."""
+    try:
+        limit = wire.read_hello(b"".join(os.read(reports, 1) for _ in range(width)), width)
+    except (OSError, ValueError):
+        raise CannotStart("hath the daemon spawn no fire?") from None
+    return Channel(name, orders, reports, min(concurrency, limit), width)
+
+
+class Sender:
+    """The loop. Each part of the state has one owner, made here and wired to the others."""
+
+    def __init__(self, log, controls, channels):
+        self.log, self.controls, self.channels = log, controls, channels
+        self.clock = Clock()
+        self.jumps = JumpDetector(self.clock)
+        self.wake = Wake()
+        self.ending = self.hurry = self.reread_asked = False
+        self.catch_signals()
+        queue = os.open(".", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+        self.preprocessors, self.syncers, self.bouncers = pools = [
+            Pool(threads, self.wake) for threads in (PREPROCESSORS, SYNCERS, BOUNCES)]
+        self.pools, self.done = pools, Due()
+        self.cleaner = Cleaner(self.clean_lost)
+        self.deliveries = Deliveries(self.clock, log, controls, channels, self.done, self.syncers,
+                                     lambda: self.ending, self.pause)
+        self.finisher = Finisher(self.clock, log, self.bouncers, self.cleaner, controls, self.done, queue)
+        self.entry = Entry(self.clock, log, channels, self.done, self.pause)
+        self.entry.everything()
+        self.deliveries.status()
+        self.todo = Todo(self.clock, log, self.preprocessors, self.cleaner, controls, channels, self.done, queue,
+                         self.pause)
+        self.sweep = Sweep(self.clock, log, self.cleaner, self.pause)
+        for one in channels.values():
+            try:
+                os.set_blocking(one.orders, False)
+            except OSError:
+                self.spawner_lost(one)
+
+    def catch_signals(self):
+        def ask(name):
+            return lambda: setattr(self, name, True)
+        sig.wakeup(self.wake.writer)
+        sig.catch(sig.TERM, ask("ending"))
+        sig.catch(sig.ALRM, ask("hurry"))
+        sig.catch(sig.HUP, ask("reread_asked"))
+
+    # ------------------------------------------------------------ the loop
+
+    def run(self):
+        while not self.ending or self.under_way():
+            try:
+                self.turn()
+            except MemoryError:
+                self.pause("alert: out of memory, sleeping...")
+            except Exception as why:        # a bug must not stop the mail of everybody
+                self.pause(f"alert: internal error: {why!r:.300}{errors.where(why)}, sleeping...".replace("\n", " "))
+        self.entry.store_times()
+        self.log.say(b"status: exiting")
+        self.log.flush()
+
+    def under_way(self):
+        """True if something must be awaited before the end: deliveries whose spawner lives, and work of threads."""
+        return (any(one.used and one.alive for one in self.channels.values())
+                or any(pool.active for pool in self.pools)
+                or self.cleaner.alive and self.cleaner.outstanding)
+
+    def turn(self):
+        self.log.flush()
+        self.write_pipes()
+        ready = self.wait()
+        self.take_signals()
+        self.take_clock()
+        if self.wake.reader in ready:
+            self.wake.clear()
+        for one in self.channels.values():
+            if one.alive and one.reports in ready and not self.deliveries.reports(one):
+                self.spawner_lost(one)
+        if self.cleaner.outstanding and self.cleaner.answers in ready:
+            self.cleaner.receive()
+        for pool in self.pools:
+            pool.collect()
+        if not self.ending:
+            self.todo.step(self.todo.trigger in ready)
+        for _ in range(ROUNDS):
+            if not self.round():
+                break
+        self.sweep.step()
+
+    def round(self):
+        """One step of each kind; local and remote deliveries start in turn. False when nothing was to do."""
+        busy = False
+        for one in self.channels.values():
+            if not self.ending and self.deliveries.step(one):
+                busy = True
+        if self.entry.step():
+            busy = True
+        if self.finisher.step():
+            busy = True
+        return busy
+
+    def write_pipes(self):
+        self.cleaner.send()
+        for one in self.channels.values():
+            if not one.write():
+                self.spawner_lost(one)
+        self.log.flush()
+
+    # ------------------------------------------------------------ waiting
+
+    def wait(self):
+        """Wait until something is to do; the set of readable descriptors."""
+        poll = select.poll()
+        poll.register(self.wake.reader, select.POLLIN)
+        for one in self.channels.values():
+            if one.alive:
+                poll.register(one.reports, select.POLLIN)
+            if one.writing:
+                poll.register(one.orders, select.POLLOUT)
+        if self.cleaner.alive and self.cleaner.outstanding:
+            poll.register(self.cleaner.answers, select.POLLIN)
+        if self.todo.trigger is not None and not self.ending and not self.todo.scanning:
+            poll.register(self.todo.trigger, select.POLLIN)
+        return {fd for fd, _ in poll.poll(self.patience())}
+
+    def patience(self):
+        """Milliseconds until the next thing is due."""
+        if self.ready_now():
+            return 0
+        due = [self.sweep.next_sweep, self.done.first(), self.entry.failed.first()]
+        if not self.ending:
+            due.append(self.todo.next_scan if not self.todo.scanning else None)
+            if self.deliveries.room:
+                due += [one.due.first() for one in self.channels.values() if one.reading is None]
+        seconds = min((time for time in due if time is not None)) - self.clock.now()
+        return 0 if seconds <= 0 else min(seconds + SLACK, LONGEST_WAIT) * 1000
+
+    def ready_now(self):
+        if self.sweep.sweeping and not self.cleaner.crowded or self.finisher.ready:
+            return True
+        return not self.ending and (self.todo.wants_turn
+                                    or any(self.deliveries.wants_turn(one) for one in self.channels.values()))
+
+    def pause(self, line):
+        """Trouble that stops everything: say so, and wait. Ends early at a signal."""
+        self.log.say(line.encode())
+        self.log.flush()
+        select.select([self.wake.reader], [], [], PAUSE)
+
+    # ------------------------------------------------------------ events
+
+    def take_signals(self):
+        if self.hurry:
+            self.hurry = False
+            for one in self.channels.values():
+                one.due.all_due(self.clock.now())
+        if self.reread_asked:
+            self.reread_asked = False
+            self.reread()
+
+    def reread(self):
+        if not home_is_there():
+            self.log.say(b"alert: unable to reread controls: unable to switch to home directory")
+            return
+        try:
+            self.controls.reread()
+        except Reread as why:
+            self.log.say(f"alert: unable to reread control/{why}".encode())
+        while True:
+            try:
+                os.chdir(home.path("queue"))
+                return
+            except OSError:
+                self.pause("alert: unable to switch back to queue directory; HELP! sleeping...")
+
+    def take_clock(self):
+        """The clock was set back: what is waited for must not wait longer for it."""
+        seconds = self.jumps.backwards()
+        if seconds:
+            for due in (self.done, self.entry.failed, *(one.due for one in self.channels.values())):
+                due.move(seconds)
+            self.todo.clock_set_back(seconds)
+            self.sweep.clock_set_back(seconds)
+
+    def spawner_lost(self, one):
+        self.log.say(b"alert: oh no! lost spawn connection! dying...")
+        one.alive = False
+        self.ending = True
+
+    def clean_lost(self):
+        self.log.say(b"alert: oh no! lost qmail-clean connection! dying...")
+        self.ending = True

@@ -1,0 +1,1 @@
+"""qmail-send's parts: preprocessing, schedule, deliveries, bounces."""

@@ -1,0 +1,103 @@
+"""Noticing new messages: scans of todo, and what becomes of each entry.
+
+A scan goes on a bounded number of entries a turn, and only so many are under way at once: however
+full todo is, deliveries go on. Entry by entry: a worker preprocesses it, the loop logs what the
+worker says, qmail-clean removes todo/N, and only its `+` makes the channels due.
+"""
+import os
+
+from ..queue import names, scan, trigger
+from . import messages
+from .preprocess import preprocess
+
+SCAN_EVERY = 1500                   # s; without the trigger
+UNDER_WAY = 32                      # entries at once; more threads would not sync faster
+BATCH = 64                          # entries looked at a turn
+
+
+class Todo:
+    """channels: {name: Channel}; their `due` gets new messages. done: Due of messages without recipients."""
+
+    def __init__(self, clock, log, pool, cleaner, controls, channels, done, queue, pause):
+        self._clock, self._log, self._pool, self._cleaner, self._controls = clock, log, pool, cleaner, controls
+        self._channels, self._done, self._queue, self._pause = channels, done, queue, pause
+        self._busy = set()          # handed out, or waiting for qmail-clean
+        self._stale = frozenset()   # busy when the scan began: their names may still turn up, gone by then
+        self._entries = None
+        self.next_scan = clock.now()
+        self.trigger = trigger.listen()
+
+    @property
+    def under_way(self):
+        return bool(self._busy)
+
+    @property
+    def scanning(self):
+        return self._entries is not None
+
+    @property
+    def wants_turn(self):
+        """True if step() would do something at once."""
+        return self.scanning and len(self._busy) < UNDER_WAY
+
+    def clock_set_back(self, seconds):
+        self.next_scan -= seconds
+
+    def step(self, pulled):
+        """Look at the next entries; begin a scan first if one is due or the trigger was pulled."""
+        if not self.scanning and not (pulled or self._clock.now() >= self.next_scan):
+            return
+        if not self.scanning and not self._begin():
+            return
+        for _ in range(BATCH):
+            if len(self._busy) >= UNDER_WAY:
+                return
+            entry = next(self._entries, None)
+            if entry is None:
+                self._entries.close()
+                self._entries = None
+                return
+            number = scan.number(entry.name)
+            if number is not None and number not in self._busy and number not in self._stale:
+                self._busy.add(number)
+                self._pool.submit(lambda result, error, number=number: self._preprocessed(number, result, error),
+                                  preprocess, number, self._controls.routing, self._queue)
+
+    def _begin(self):
+        # The trigger is opened anew before todo is read: a pull from now on means another scan.
+        if self.trigger is not None:
+            os.close(self.trigger)
+        self.trigger = trigger.listen()
+        try:
+            self._entries = os.scandir(b"todo")
+        except OSError:
+            self._pause("alert: unable to opendir todo, sleeping...")
+            return False
+        self._stale = frozenset(self._busy)
+        self.next_scan = self._clock.now() + SCAN_EVERY
+        return True
+
+    def _preprocessed(self, number, result, error):
+        if error is not None:       # no memory, a bug: the next scan tries again
+            self._busy.discard(number)
+            self._log.say(messages.warning("unable to preprocess", names.flat("todo", number), f": {error!r:.300}"))
+            return
+        for line in result.lines:
+            self._log.say(line)
+        if result.channels is None:
+            self._busy.discard(number)
+            return
+        self._cleaner.request("todo", number, lambda answer: self._cleaned(number, result.channels, answer))
+
+    def _cleaned(self, number, channels, answer):
+        self._busy.discard(number)
+        if answer is None:          # qmail-clean is gone; todo/N may be too, the next start will see
+            return
+        if answer != b"+":
+            self._log.say(messages.warning("qmail-clean unable to clean up", names.flat("todo", number)))
+            return
+        now = self._clock.now()
+        for channel in channels:
+            self._channels[channel].due.add(now, number)
+        if not channels:
+            self._done.add(now, number)
