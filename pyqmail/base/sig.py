@@ -4,6 +4,7 @@ import _signal
 HUP, INT, QUIT, ABRT, KILL, PIPE = _signal.SIGHUP, _signal.SIGINT, _signal.SIGQUIT, _signal.SIGABRT, _signal.SIGKILL, _signal.SIGPIPE
 ALRM, TERM, CHLD, USR1 = _signal.SIGALRM, _signal.SIGTERM, _signal.SIGCHLD, _signal.SIGUSR1
 ILL, FPE, BUS, SEGV, SYS = _signal.SIGILL, _signal.SIGFPE, _signal.SIGBUS, _signal.SIGSEGV, _signal.SIGSYS
+STOP, CONT = _signal.SIGSTOP, _signal.SIGCONT
 PROF, VTALRM, XCPU, XFSZ = _signal.SIGPROF, _signal.SIGVTALRM, _signal.SIGXCPU, _signal.SIGXFSZ
 
 alarm = _signal.alarm
@@ -28,6 +29,11 @@ def default(*numbers):
 def ignore_pipe():
     """A write to a pipe that nobody reads gives EPIPE (Python's start does this already)."""
     ignore(PIPE)
+
+
+def block(*numbers):
+    """Hold these signals back until unblock()."""
+    _signal.pthread_sigmask(_signal.SIG_BLOCK, numbers)
 
 
 def unblock(*numbers):

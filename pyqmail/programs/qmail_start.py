@@ -20,7 +20,7 @@ Source: qmail-start(8).
 """
 import os
 
-from ..base import accounts, child, control, errors, home, prot, sig
+from ..base import accounts, child, control, errors, home, pidfile, prot, sig
 
 CANNOT = errors.TEMPORARY
 NARROW = 120                        # more remote deliveries at once need the two-byte delivery numbers of --wide
@@ -34,6 +34,10 @@ def main(argv):
         raise errors.Temporary(f"{home.HOME} belongs to uid {owner}: only that user can start it")
     aliasempty, logger = argv[:1] or [b"./Mailbox"], argv[1:]
     own_descriptors()
+    try:
+        pidfile.note("send", os.getpid())       # for qmailctl, however we were started
+    except OSError:
+        pass                                    # no run/ here: qmailctl cannot help, mail can flow
     qmail = accounts.gid("qmail")
     prot.as_root_with(qmail)
     log = start_logger(logger) if logger else 1

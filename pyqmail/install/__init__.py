@@ -1,0 +1,1 @@
+"""Setting up an installation, checking it, and keeping its services running."""

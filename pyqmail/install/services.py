@@ -1,0 +1,166 @@
+"""The three services of an installation: how each is started, and what is known about it while it runs.
+
+Which process a service is stands in run/NAME.pid (base/pidfile.py), whoever started it: the
+supervisor, systemd, or a shell.
+"""
+import collections
+import os
+
+from ..base import accounts, child, control, errors, home, netio, pidfile, prot
+from ..base.errors import Temporary
+from ..base.pidfile import running
+from . import commands
+
+Service = collections.namedtuple("Service", "name control argv about")
+
+SERVICES = (
+    Service("send", None, ("rc",), "queue and deliveries"),
+    Service("smtpd", "smtplisten", ("bin/qmail-smtpd", "--listen"), "SMTP"),
+    Service("pop3d", "pop3listen", ("bin/qmail-popup", "--listen"), "POP3"),
+)
+NAMES = tuple(service.name for service in SERVICES)
+RULES = "control/tcp.smtp"
+DEV_LOG = "/dev/log"
+PATH = b"/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+
+def by_name(name):
+    return next(service for service in SERVICES if service.name == name)
+
+
+def wanted():
+    """The services this installation runs: a listener runs if its control file says where it listens."""
+    return [service for service in SERVICES if service.control is None or os.path.exists(home.path("control", service.control))]
+
+
+def addresses(name):
+    """Where a service listens, as str, one entry an address; [] for send."""
+    service = by_name(name)
+    return [os.fsdecode(line) for line in control.lines(service.control) or ()] if service.control else []
+
+
+def command(service):
+    """(argv, environment) of a service, as bytes."""
+    argv = [os.fsencode(home.path(service.argv[0])), *map(os.fsencode, service.argv[1:])]
+    return argv, {b"PATH": os.fsencode(home.path("bin")) + b":" + PATH}
+
+
+def logger(name):
+    """argv of the logger for a listener: syslog where there is one, else files below log/."""
+    if os.path.exists(DEV_LOG):
+        return [os.fsencode(home.program("splogger")), os.fsencode(name)]
+    return [os.fsencode(home.program("qmail-log")), os.fsencode(home.path("log", name))]
+
+
+def log_place(name):
+    """Where to read what a service says, for people."""
+    if os.path.exists(DEV_LOG):
+        tag = "qmail" if name == "send" else name
+        return f"syslog, facility mail, tag {tag} (journalctl -t {tag}, or /var/log/mail.log)"
+    return home.path("log", name, "current")
+
+
+# ---------------------------------------------------------------- who runs
+
+def uid_of(process):
+    """The effective uid of a process. (The owner of /proc/PID is root after a change of uid.)"""
+    with open(f"/proc/{process.pid}/status", encoding="utf-8") as f:
+        return next(int(line.split()[2]) for line in f if line.startswith("Uid:"))
+
+
+def seconds_up(process):
+    with open("/proc/uptime", encoding="ascii") as f:
+        return max(0, int(float(f.read().split()[0]) - process.start / os.sysconf("SC_CLK_TCK")))
+
+
+def stopped(process):
+    """True if the process is paused by a STOP signal."""
+    return netio.read_file(f"/proc/{process.pid}/stat").rpartition(b")")[2].split()[0] == b"T"
+
+
+def words(process):
+    """The command line of a process."""
+    return netio.read_file(f"/proc/{process.pid}/cmdline").split(b"\0")
+
+
+def signal(name, number):
+    """Send a signal to a service; False if it does not run."""
+    process = running(name)
+    if process is None:
+        return False
+    os.kill(process.pid, number)
+    return True
+
+
+def signal_all(name, number):
+    """Send a signal to a service and, if it is a listener, to its workers: they accept connections."""
+    process = running(name)
+    if process is None:
+        return False
+    workers = children(process.pid) if by_name(name).control else []
+    for pid in (process.pid, *workers):
+        try:
+            os.kill(pid, number)
+        except ProcessLookupError:
+            pass
+    return True
+
+
+def children(parent):
+    found = []
+    for pid in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            fields = netio.read_file(f"/proc/{pid}/stat").rpartition(b")")[2].split()
+        except OSError:
+            continue
+        if int(fields[1]) == parent:
+            found.append(int(pid))
+    return found
+
+
+# ---------------------------------------------------------------- starting
+
+def check_owner():
+    """Raises Temporary unless we are who may start this installation: root, or the private home's user."""
+    owner = (accounts.private() or (0,))[0]
+    if os.geteuid() != owner:
+        raise Temporary(f"{home.HOME} belongs to uid {owner}: only that user can do this")
+
+
+def start(service, log, prepare):
+    """Fork and execute a service whose descriptors 1 and 2 are `log`; returns its pid. prepare() runs
+    in the child first."""
+    argv, env = command(service)
+    null = os.open("/dev/null", os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        return child.start(argv[0], argv, {0: null, 1: log, 2: log}, cwd="/", env=env, failed=errors.TEMPORARY,
+                           prepare=prepare)
+    finally:
+        os.close(null)
+
+
+def start_logger(name, reader, prepare):
+    """Fork and execute the logger of a service, as qmaill; it reads the descriptor `reader`."""
+    def become_qmaill():
+        prepare()
+        prot.become(*accounts.ids("qmaill"))
+    argv = logger(name)
+    null = os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC)
+    try:
+        return child.start(argv[0], argv, {0: reader, 1: null, 2: null}, cwd="/", failed=errors.TEMPORARY,
+                           prepare=become_qmaill)
+    finally:
+        os.close(null)
+
+
+def become(service):
+    """Be the service: this process executes it. For systemd, and for trying things in the foreground."""
+    pidfile.note(service.name, os.getpid())
+    argv, env = command(service)
+    os.chdir("/")
+    os.execve(argv[0], argv, env)
+
+
+def compile_rules():
+    """control/tcp.smtp -> control/tcp.smtp.cdb; the listener sees the new file at the next connection."""
+    commands.run(home.program("tcprules"), home.path(f"{RULES}.cdb"), home.path(f"{RULES}.tmp"), stdin=home.path(RULES))

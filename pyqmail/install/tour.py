@@ -1,0 +1,42 @@
+"""What the installer says at its end: how to send, how to read, where the log is, how to stop."""
+import os
+import pwd
+
+from ..base import accounts, home
+from . import doctor, services
+
+
+def lines(run, started):
+    """The text, line by line. run: the Setup that has run."""
+    private = accounts.private()
+    yield ""
+    yield f"pyqmail is installed in {home.HOME}{' and runs' if started else ''}."
+    if run.kept:
+        yield f"These programs there are not pyqmail's and were left alone: {', '.join(run.kept)}"
+    if private:
+        yield "PRIVILEGE SEPARATION IS OFF: this is a private home, every role is played by"
+        yield f"{pwd.getpwuid(private[0]).pw_name} (uid {private[0]}). Fine for a laptop or a test; install as root for a mail server."
+    ctl = home.program("qmailctl")
+    who = pwd.getpwuid(private[0]).pw_name if private else "alice"
+    sendmail = "sendmail" if os.path.realpath("/usr/sbin/sendmail") == home.program("sendmail") else home.program("sendmail")
+    yield ""
+    if not started:
+        yield f"start      {ctl} start"
+    for address in services.addresses("smtpd"):
+        yield "send       by SMTP: swaks --server {0[0]}:{0[1]} --to {1}@localhost".format(doctor.reachable(address), who)
+    yield f"           by hand: echo 'Subject: hello' | {sendmail} {who}"
+    for address in services.addresses("pop3d"):
+        host, port = doctor.reachable(address)
+        yield f"read       by POP3: poplib.POP3({host!r}, {port}), user {who}, {password_of(run, private)}"
+    yield "           or in the mailbox itself, ~/Maildir/new (one for each new user: maildirmake ~/Maildir as that user)"
+    yield f"log        {services.log_place('send')}"
+    yield f"look       {ctl} stat | queue | doctor"
+    yield f"stop       {ctl} stop"
+    yield f"settings   {home.path('control')}: me, locals, rcpthosts, smtproutes …; {home.program('qmail-showctl')} explains them"
+
+
+def password_of(run, private):
+    if not private:
+        return "the user's login password"
+    change = f"echo NEW | {home.program('qmailctl')} password"
+    return f"password {run.password} (another one: {change})" if run.password else f"password as set before (another one: {change})"

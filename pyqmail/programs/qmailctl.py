@@ -1,0 +1,328 @@
+"""qmailctl: set up, start, stop and look after an installation.
+
+    qmailctl install [--home DIR] [--smtp ADDR:PORT,…] [--pop3 ADDR:PORT,…] [--venv DIR] [--start]
+    qmailctl VERB [--home DIR]
+
+install    lay QMAILHOME or mend it; run again it replaces code and touches no setting
+start      start what is not running: queue and deliveries, SMTP, POP3
+stop       stop all; deliveries under way are finished first
+restart    stop, then start
+stat       what runs, since when, and how long the queue is
+queue      how long the queue is, and what is in it
+doqueue    try everything in the queue now (forgets dead hosts, sends ALRM to qmail-send)
+reload     read control/locals and control/virtualdomains again (HUP), and the listeners' settings
+cdb        compile control/tcp.smtp
+pause      stop all services where they are; cont goes on
+cont       go on after pause
+doctor     compare the installation with what it should be; one line for each deviation
+password   set the POP3 password of a private home, read from descriptor 0
+run NAME   be the service NAME (send, smtpd, pop3d) in the foreground: for systemd
+help       this text
+
+--home DIR: the installation to work on; without it the one this program stands in, and for install
+/var/qmail (root) or ~/pyqmail-home (others). Exit codes: 0, 1 for deviations and for what could not
+be done yet, 100 usage, 111 trouble.
+
+**Security**: run by root, or by the user of a private home. Reads no input of strangers.
+Source: the qmailctl of "Life with qmail", for the meaning of the verbs.
+"""
+import os
+import socket
+import sys
+import time
+
+from ..base import accounts, child, control, endpoint, errors, home, pidfile, sig
+from ..base.errors import Temporary
+from ..install import doctor, services, startup, supervise
+
+OPTIONS = {"--home": "home", "--smtp": "smtp", "--pop3": "pop3", "--venv": "venv", "--start": None}
+STARTING = 15                       # s to wait for the services to answer
+STOPPING = 60                       # s to wait for deliveries under way; they are finished in any case
+
+
+def main(argv):
+    words = [os.fsdecode(word) for word in argv]
+    verb, options = words[0] if words else "help", parse(words[1:])
+    if verb not in VERBS or options is None:
+        say(f"qmailctl: usage: qmailctl {'|'.join(VERBS)} [--home DIR]")
+        return errors.PERMANENT
+    if verb == "install":
+        return install(options)
+    if "home" in options and os.path.realpath(options["home"]) != os.path.realpath(home.HOME):
+        return hand_over(options["home"], argv)
+    return VERBS[verb](*options["words"])
+
+
+def parse(words):
+    """{"home": …, "words": […]} of the command line, None if it is wrong."""
+    options = {"words": []}
+    while words:
+        word = words.pop(0)
+        name, equals, value = word.partition("=")
+        if not word.startswith("--"):
+            options["words"].append(word)
+        elif name not in OPTIONS or OPTIONS[name] is None and equals:
+            return None
+        elif OPTIONS[name] is None:
+            options[name.removeprefix("--")] = True
+        elif equals or words:
+            options[OPTIONS[name]] = value if equals else words.pop(0)
+        else:
+            return None
+    return options
+
+
+def say(line):
+    os.write(1, os.fsencode(line) + b"\n")
+
+
+def hand_over(directory, argv):
+    """Another installation has its own qmailctl."""
+    program = os.path.join(os.path.realpath(directory), "bin/qmailctl")
+    try:
+        os.execv(program, [os.fsencode(program), *argv])
+    except OSError as why:
+        raise Temporary(f"unable to run {program}: {errors.text(why)}") from why
+
+
+# ---------------------------------------------------------------- install
+
+def install(options):
+    from ..install import setup, tour     # only here: tomllib, socket look-ups and the rest
+    if options["words"]:
+        return errors.PERMANENT
+    default = setup.SYSTEM_HOME if os.geteuid() == 0 else os.path.expanduser(setup.PRIVATE_HOME)
+    directory = os.path.realpath(options.get("home", default))
+    run = setup.Setup(os.path.realpath(home.HOME), directory, tell=say,
+                      **{name: options.get(name) for name in ("smtp", "pop3", "venv")})
+    run.run()
+    if options.get("start"):
+        if run.root:
+            setup.mailboxes.make_all(say)
+        program = home.program("qmailctl")
+        status = child.wait(child.start(program, [program, b"restart"], {0: 0, 1: 1, 2: 2}))
+        if status:
+            return status
+    for line in tour.lines(run, bool(options.get("start"))):
+        say(line)
+    return 0
+
+
+# ---------------------------------------------------------------- start and stop
+
+def start():
+    services.check_owner()
+    if managed := startup.by_systemd():
+        startup.systemctl("start", managed)
+        return wait_for_answers()
+    supervisor = services.running("supervisor")
+    if supervisor:
+        say(f"already running (supervisor pid {supervisor.pid})")
+        return wait_for_answers()
+    for problem in obstacles():
+        raise Temporary(problem)
+    pid = os.fork()
+    if pid == 0:
+        detach_and_supervise()
+    if child.wait(pid):
+        raise Temporary("unable to start the supervisor")
+    return wait_for_answers()
+
+
+def obstacles():
+    """Why the services cannot start now: what would otherwise be found in the log only."""
+    if not control.exists("me"):
+        yield "control/me does not exist"
+    for service in services.wanted():
+        process = services.running(service.name)
+        if process:
+            yield f"{service.name} is already running (pid {process.pid}), started by hand or by systemd"
+        for address in services.addresses(service.name):
+            if taken(address):
+                yield f"{address} is in use by another program: stop it, or change control/{service.control}"
+
+
+def taken(address):
+    try:
+        endpoint.bind(*endpoint.parse(address)).close()
+        return False
+    except OSError as why:
+        return errors.text(why) == "address already used"
+
+
+def detach_and_supervise():
+    """Never returns. python-daemon detaches and keeps the pid file; identities are not its business."""
+    import daemon
+    import daemon.pidfile
+    path = home.path("run/supervisor.lock")
+    lock = daemon.pidfile.TimeoutPIDLockFile(path, acquire_timeout=5)
+    if lock.is_locked():            # by a supervisor that is gone: start() found none running
+        lock.break_lock()
+    status = errors.TEMPORARY
+    try:
+        with daemon.DaemonContext(pidfile=lock, umask=0o022, working_directory="/", detach_process=True,
+                                  signal_map={}):
+            pidfile.note("supervisor", os.getpid())
+            supervise.Supervisor().run()
+            pidfile.forget("supervisor")
+        status = 0
+    finally:
+        os._exit(status)
+
+
+def wait_for_answers():
+    """Until every service answers. Status 1 if one does not in time."""
+    deadline = time.monotonic() + STARTING
+    while True:
+        silent = [service.name for service in services.wanted() if not answers(service)]
+        if not silent:
+            return 0
+        if time.monotonic() > deadline:
+            for name in silent:
+                say(f"{name} does not answer; its log: {services.log_place(name)}")
+            return 1
+        time.sleep(0.1)
+
+
+def answers(service):
+    if not services.running(service.name):
+        return False
+    if service.name == "send":
+        return any(b"qmail-send" in word for word in services.words(services.running("send"))) and queue_answers()
+    try:
+        for address in services.addresses(service.name):
+            socket.create_connection(doctor.reachable(address), 2).close()
+        return True
+    except OSError:
+        return False
+
+
+def queue_answers():
+    from ..queue import wire
+    sock = wire.connect() if home.ours("qmail-queue") else None
+    if sock is not None:
+        sock.close()
+    return sock is not None or not home.ours("qmail-queue")
+
+
+def stop():
+    services.check_owner()
+    if managed := startup.by_systemd():
+        startup.systemctl("stop", managed)
+    for name in services.NAMES:
+        services.signal_all(name, sig.CONT)     # what is paused could not end
+    for name in ("supervisor", *services.NAMES):
+        services.signal(name, sig.TERM)
+    told, deadline = False, time.monotonic() + STOPPING
+    while left := [name for name in ("supervisor", *services.NAMES) if services.running(name)]:
+        if time.monotonic() > deadline:
+            say(f"still running: {', '.join(left)}. They were told to end and will, when their work is done.")
+            return 1
+        if not told and time.monotonic() > deadline - STOPPING + 3:
+            say("waiting for deliveries and sessions under way")
+            told = True
+        time.sleep(0.1)
+    return 0
+
+
+def restart():
+    return stop() or start()
+
+
+# ---------------------------------------------------------------- looking
+
+def stat():
+    for service in services.wanted():
+        process = services.running(service.name)
+        if process is None:
+            say(f"{service.name}: down")
+        else:
+            paused = ", paused" if services.stopped(process) else ""
+            say(f"{service.name}: up (pid {process.pid}) {services.seconds_up(process)} seconds{paused}")
+    return program("qmail-qstat")
+
+
+def queue():
+    return program("qmail-qstat") or program("qmail-qread")
+
+
+def program(name, *arguments):
+    """Run bin/NAME with our descriptors; its exit code."""
+    path = home.program(name)
+    return child.wait(child.start(path, [os.fsencode(path), *arguments], {0: 0, 1: 1, 2: 2}))
+
+
+def check():
+    found = False
+    for line in doctor.complaints():
+        found = True
+        say(line)
+    if not found:
+        say("all is as it should be")
+    return 1 if found else 0
+
+
+# ---------------------------------------------------------------- signals and settings
+
+def doqueue():
+    say("Forgetting dead hosts and telling qmail-send to try everything now.")
+    return program("qmail-tcpok") or tell(("send",), sig.ALRM)
+
+
+def reload():
+    return tell([service.name for service in services.wanted()], sig.HUP)
+
+
+def pause():
+    return tell([service.name for service in services.wanted()], sig.STOP, services.signal_all)
+
+
+def cont():
+    return tell([service.name for service in services.wanted()], sig.CONT, services.signal_all)
+
+
+def tell(names, number, send=services.signal):
+    """Send a signal to services; status 1 if one does not run."""
+    services.check_owner()
+    status = 0
+    for name in names:
+        if not send(name, number):
+            say(f"{name} is not running")
+            status = 1
+    return status
+
+
+def cdb():
+    services.compile_rules()
+    say(f"compiled {home.path(services.RULES)}")
+    return 0
+
+
+def password():
+    from ..auth import poppasswd
+    import pwd
+    services.check_owner()
+    if not accounts.private():
+        raise Temporary("this is not a private home: POP3 uses the system's passwords")
+    given = sys.stdin.buffer.readline().rstrip(b"\n")
+    poppasswd.put(os.fsencode(pwd.getpwuid(os.geteuid()).pw_name), given)
+    return 0
+
+
+def run(name=""):
+    if name not in services.NAMES:
+        say(f"qmailctl: usage: qmailctl run {'|'.join(services.NAMES)}")
+        return errors.PERMANENT
+    services.check_owner()
+    return services.become(services.by_name(name))
+
+
+def usage():
+    text = __doc__.partition("\n\n**Security**")[0]
+    say(text)
+    return 0
+
+
+VERBS = {"install": install, "start": start, "stop": stop, "restart": restart, "stat": stat, "queue": queue,
+         "doqueue": doqueue, "reload": reload, "cdb": cdb, "pause": pause, "cont": cont, "doctor": check,
+         "password": password, "run": run, "help": usage}
