@@ -53,4 +53,4 @@ def info(number):
 def leading_number(digits):
     """The number that bytes begin with; 0 without a digit (qmail's scan_ulong)."""
     count = next((at for at, byte in enumerate(digits) if not 48 <= byte <= 57), len(digits))
-    return int(digits[:count][:40] or b"0") & 0xFFFF_FFFF_FFFF_FFFF
+    return int(digits[:min(count, 1000)] or b"0") & 0xFFFF_FFFF_FFFF_FFFF

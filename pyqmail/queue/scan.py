@@ -46,8 +46,9 @@ class SplitScan:
         raise StopIteration
 
 
-def count_files(path):
-    """How many regular files are anywhere below a directory; what cannot be listed counts as empty."""
+def count_files(path, trouble):
+    """How many regular files are anywhere below a directory. What cannot be listed counts as empty, and
+    trouble(OSError) is told."""
     total, waiting = 0, [path]
     while waiting:
         try:
@@ -57,6 +58,6 @@ def count_files(path):
                         total += 1
                     elif entry.is_dir(follow_symlinks=False):
                         waiting.append(entry.path)
-        except OSError:
-            continue
+        except OSError as why:
+            trouble(why)
     return total
