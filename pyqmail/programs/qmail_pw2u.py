@@ -18,6 +18,7 @@ import os
 
 from ..base import control, errors, home, netio
 from ..base.errors import Temporary
+from ..base.options import BadOption, Options
 from ..users.lookup import leading_number
 
 ALIAS = b"alias"
@@ -29,13 +30,9 @@ class WriteError(Exception):
     """Descriptor 1 does not take what we print."""
 
 
-class Options:
-    check_homes, missing_is_fatal, capitals, separator, dash = True, False, False, b"-", b"-"
-
-
 def main(argv):
-    options = parse(argv)
-    if options is None:
+    settings = parse(argv)
+    if settings is None:
         return errors.PERMANENT
     output = Output()
     try:
@@ -43,7 +40,7 @@ def main(argv):
             os.chdir(home.HOME)
         except OSError:
             raise Temporary("unable to chdir") from None
-        maker = Maker(options, output, *(control_file(name) for name in ("include", "exclude", "mailnames")))
+        maker = Maker(settings, output, *(control_file(name) for name in ("include", "exclude", "mailnames")))
         for line in lines(0, before_read=output.flush):
             maker.account(line)
         if not maker.alias:
@@ -62,46 +59,38 @@ def main(argv):
 
 
 def parse(argv):
-    """The options; None after a complaint. Words after the options are ignored, as qmail does."""
-    options, words = Options(), list(argv)
-    while words and words[0].startswith(b"-") and words[0] != b"-":
-        word = words.pop(0)[1:]
-        if word == b"-":
-            break
-        while word:
-            letter, word = word[:1], word[1:]
-            if letter == b"c":
-                if not word and not words:
-                    errors.say("qmail-pw2u: option requires an argument -- c")
-                    return None
-                options.separator, word = (word or words.pop(0))[:1], b""
-            elif not simple_option(options, letter):
-                errors.say(b"qmail-pw2u: illegal option -- ", letter)
-                return None
-    return options
+    """The settings that the options make; None after a complaint. Words after the options are ignored."""
+    settings = Settings()
+    try:
+        for letter, value in Options(argv, b"/ohHuUCc:"):
+            for name, setting in MEANING.get(letter, {"separator": (value or b"")[:1]}).items():
+                setattr(settings, name, setting)
+    except BadOption as why:
+        errors.say(b"qmail-pw2u: ", why.line)
+        return None
+    return settings
 
 
-def simple_option(options, letter):
-    """Set what the letter says; False if there is no such option."""
-    settings = {
-        b"/": {"dash": b"-/"},
-        b"o": {"check_homes": True, "missing_is_fatal": False},
-        b"h": {"check_homes": True, "missing_is_fatal": True},
-        b"H": {"check_homes": False},
-        b"u": {"capitals": True},
-        b"U": {"capitals": False},
-        b"C": {"separator": b""},
-    }.get(letter)
-    for name, value in (settings or {}).items():
-        setattr(options, name, value)
-    return settings is not None
+class Settings:
+    check_homes, missing_is_fatal, capitals, separator, dash = True, False, False, b"-", b"-"
+
+
+MEANING = {                             # all but c
+    b"/": {"dash": b"-/"},
+    b"o": {"check_homes": True, "missing_is_fatal": False},
+    b"h": {"check_homes": True, "missing_is_fatal": True},
+    b"H": {"check_homes": False},
+    b"u": {"capitals": True},
+    b"U": {"capitals": False},
+    b"C": {"separator": b""},
+}
 
 
 class Maker:
     """Turns accounts and subusers into lines of users/assign."""
 
-    def __init__(self, options, output, include, exclude, mailnames):
-        self.options, self.output = options, output
+    def __init__(self, settings, output, include, exclude, mailnames):
+        self.settings, self.output = settings, output
         self.include = None if include is None else control.fold(include)
         self.exclude = control.fold(exclude or ())
         self.mailnames = control.mapping(mailnames or ())
@@ -120,7 +109,7 @@ class Maker:
         self.accounts[user.lower()] = about
         if user == ALIAS:
             self.alias = True
-            self.output.put(b"+%b%b::\n" % (about, self.options.dash))
+            self.output.put(b"+%b%b::\n" % (about, self.settings.dash))
         for name in filter(None, self.mailnames.get(user.lower(), user).split(b":")):
             self.lines_for(name, about, b"", b"", b"")
 
@@ -128,19 +117,19 @@ class Maker:
         """True if a user gets mail. Raises Temporary for a home that should be there."""
         if not leading_number(uid):
             return False
-        if not self.options.capitals and user != user.lower():
+        if not self.settings.capitals and user != user.lower():
             return False
         if self.include is not None and user.lower() not in self.include:
             return False
         if user.lower() in self.exclude:
             return False
-        return not self.options.check_homes or self.owns(directory, leading_number(uid))
+        return not self.settings.check_homes or self.owns(directory, leading_number(uid))
 
     def owns(self, directory, uid):
         try:
             return os.stat(directory).st_uid == uid
         except FileNotFoundError as why:
-            if not self.options.missing_is_fatal:
+            if not self.settings.missing_is_fatal:
                 return False
             raise Temporary("unable to stat " + os.fsdecode(directory)) from why
         except OSError as why:
@@ -156,13 +145,13 @@ class Maker:
         if about is None:
             raise Temporary("unable to find " + os.fsdecode(user) + " user for subuser")
         if len(parts) > 3:
-            self.lines_for(sub, about, self.options.dash, parts[2], parts[2] + b"-")
+            self.lines_for(sub, about, self.settings.dash, parts[2], parts[2] + b"-")
 
     def lines_for(self, name, about, dash, ext, extended):
         """The assignment of an address, and that of the address with extensions, which has `extended` before them."""
         self.output.put(b"=%b%b%b:%b:\n" % (name, about, dash, ext))
-        if self.options.separator:
-            self.output.put(b"+%b%b%b%b:%b:\n" % (name, self.options.separator, about, self.options.dash, extended))
+        if self.settings.separator:
+            self.output.put(b"+%b%b%b%b:%b:\n" % (name, self.settings.separator, about, self.settings.dash, extended))
 
 
 class Output:

@@ -1,0 +1,61 @@
+"""A delivery by bin/qmail-local as a program of its own, and bin/qmail-getpw likewise: as qmail does it.
+
+Used when an administrator has put other programs in their place, and for what no warm process takes.
+
+**Security**: in a process forked for this one delivery, which is root until it knows the user. It parses
+nothing but the fields that say who the user is.
+Source: qmail-lspawn(8).
+"""
+import os
+
+from ..base import child, errors, home, netio, prot
+from ..users import lookup
+from ..users.codes import BUG, EXECUTE_LATER, EXECUTE_NEVER, MEMORY, NO_GETPW, SYSTEM, Undecided
+
+MESSAGE, OUTPUT = 3, 4              # descriptors of the process until the program has them as 0, 1 and 2
+ANSWER_MAX = 1 << 20                # bytes of qmail-getpw's answer
+
+
+def deliver(loop, message, output, ended, arguments):
+    """Fork and execute bin/qmail-local; ended(status) is called at its end. The descriptors may be closed at
+    once. arguments: keyword arguments of become_local. Raises OSError: no fork."""
+    loop.fork(lambda: become_local(**arguments), {2: 2, MESSAGE: message, OUTPUT: output}, ended)
+
+
+def become_local(*, controller, local, domain, sender, aliasempty, environ, getpw_ids):
+    """The process: never returns. controller: users.lookup.Controller, or None: ask bin/qmail-getpw, as getpw_ids."""
+    try:
+        os.chdir(home.HOME)
+        if controller is None:
+            controller = lookup.controller(getpw(local, getpw_ids))
+        child.place({0: MESSAGE, 1: OUTPUT, 2: OUTPUT})
+        prot.become(controller.uid, controller.gid)
+    except Undecided as why:
+        os._exit(why.code)
+    except MemoryError:
+        os._exit(MEMORY)
+    except OSError:
+        os._exit(BUG)
+    who = controller
+    try:
+        child.execute([b"bin/qmail-local", b"--", who.user, who.home, local, who.dash, who.ext, domain, sender,
+                       aliasempty], environ)
+    except OSError as why:
+        os._exit(EXECUTE_LATER if errors.passing(why) else EXECUTE_NEVER)
+
+
+def getpw(local, ids):
+    """What bin/qmail-getpw says about an address. Raises Undecided."""
+    try:
+        reader, writer = os.pipe()
+        pid = child.start(b"bin/qmail-getpw", [b"bin/qmail-getpw", local], {0: 0, 1: writer, 2: 2},
+                          prepare=lambda: prot.become(*ids), failed=NO_GETPW)
+        os.close(writer)
+        answer = netio.read_all(reader, ANSWER_MAX)
+        os.close(reader)
+        status = child.wait(pid)
+    except OSError:
+        raise Undecided(SYSTEM) from None
+    if status:
+        raise Undecided(SYSTEM if status < 0 else status)
+    return answer

@@ -1,0 +1,94 @@
+"""A process that waits for descriptors and for its children, and forks.
+
+There are no threads, so a fork is safe at any time. Callbacks run in turn(), never inside a signal handler.
+"""
+import os
+import select
+
+from ..base import child, sig
+
+HIGHEST = 1 << 20                   # no descriptor number is above it
+FAILED = 112                        # a forked process that does not end by itself ends like this: a bug
+
+
+class Loop:
+    """watch(fd, callback): callback() when fd is readable or at its end. fork(run, …): see there."""
+
+    def __init__(self):
+        self._poll, self._readers, self._children = select.poll(), {}, {}
+        self._wake, writer = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        sig.wakeup(writer)
+        sig.catch(sig.CHLD, lambda: None)
+        self._poll.register(self._wake, select.POLLIN)
+
+    def watch(self, fd, callback):
+        self._readers[fd] = callback
+        self._poll.register(fd, select.POLLIN)
+
+    def forget(self, fd):
+        """Stop watching fd, if it was watched. Must come before it is closed."""
+        if self._readers.pop(fd, None):
+            self._poll.unregister(fd)
+
+    def turn(self, seconds=None):
+        """Wait until something happens, at most `seconds`, and call back for all of it."""
+        ready = self._poll.poll(None if seconds is None else seconds * 1000)
+        woken = False
+        for fd, _ in ready:
+            if fd == self._wake:
+                woken = True
+            elif fd in self._readers:       # an earlier callback of this turn may have forgotten it
+                self._readers[fd]()
+        if woken:
+            self._drain()
+            self._reap()
+
+    def _drain(self):
+        try:
+            while len(os.read(self._wake, 4096)) == 4096:
+                pass
+        except BlockingIOError:
+            pass
+
+    def _reap(self):
+        while self._children:
+            try:
+                pid, status = os.waitpid(-1, os.WNOHANG)
+            except ChildProcessError:
+                return
+            if not pid:
+                return
+            ended = self._children.pop(pid, None)
+            if ended:
+                ended(os.waitstatus_to_exitcode(status))
+
+    def fork(self, run, fds, ended):
+        """Start a process that does run() and nothing else; returns its pid. Raises OSError.
+
+        fds: {descriptor there: descriptor here}. All others are closed there; 0, 1 and 2 are
+        /dev/null unless given; none survives execution but 0, 1 and 2. ended(status) is called
+        here when it has ended: its exit code, or minus the signal's number.
+        """
+        null = os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC)
+        try:
+            pid = os.fork()
+            if not pid:
+                self._begin(run, {0: null, 1: null, 2: null, **fds})
+        finally:
+            os.close(null)
+        self._children[pid] = ended
+        return pid
+
+    @staticmethod
+    def _begin(run, fds):
+        """In the child: run() ends the process; if it returns or raises, that is a bug."""
+        try:
+            sig.wakeup(-1)
+            sig.default(sig.CHLD, sig.INT, sig.TERM, sig.HUP)
+            child.place(fds)
+            os.closerange(max(fds) + 1, HIGHEST)
+            for fd in fds:
+                os.set_inheritable(fd, fd <= 2)
+            run()
+        finally:
+            os._exit(FAILED)
