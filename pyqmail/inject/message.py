@@ -66,10 +66,10 @@ class Draft:
         return self._resent if self.resent() else self._plain
 
     def sender(self):
-        """The envelope sender, complete."""
+        """The envelope sender, complete; empty if what the environment says is no address."""
         if self._sender is None:
             self._with_addresses(self._default_return_path(), self._return_path)
-        return envelope(self._sender)
+        return envelope(self._sender or b"")
 
     def header(self):
         """The header: what had to be made, then what came, in its order."""

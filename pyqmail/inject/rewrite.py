@@ -42,7 +42,7 @@ class Completer:
     def _with_domain(self, addr):
         kind, text = addr[-1]
         if kind == ATOM and text[-1:] == b"+":
-            return [*addr[:-1], (ATOM, text[:-1]), *self._plus_domain]
+            addr = [*addr[:-1], (ATOM, text[:-1]), *self._plus_domain]
         for kind, _ in reversed(addr):
             if kind in (".", LITERAL):
                 return addr
