@@ -102,6 +102,19 @@ class AsyncResolver(_Configured):
         import dns.asyncresolver
         return dns.asyncresolver.Resolver(configure=False)
 
+    def warm(self):
+        """Import everything that the first question needs. Without dnspython nothing happens: each
+        question says so then."""
+        try:
+            import dns.asyncbackend
+            import dns.rdata
+            self.resolvers()
+            dns.asyncbackend.get_default_backend()
+            for kind in ("A", "AAAA", "MX", "CNAME", "SOA"):
+                dns.rdata.get_rdata_class(dns.rdataclass.IN, dns.rdatatype.from_text(kind))
+        except ImportError:
+            pass
+
     async def lookup(self, name, kind):
         """The records of `kind` at `name`."""
         key = name.lower(), kind

@@ -16,9 +16,9 @@ and DNS only if a name must be looked up.
 import _socket
 import errno
 import os
-from time import monotonic, time
 
 from ..base import dns, home, ipme, netio, sig
+from ..base.clock import Clock
 from ..base.errors import Permanent, Temporary
 from ..smtp import client, remote, reports, route, tcpto
 
@@ -44,13 +44,12 @@ def deliver(host, sender, recipients):
     except OSError:
         return reports.NO_HOME + b"\0"
     try:
-        settings = remote.settings()
-        relay = route.relay_for(host, settings.routes)
+        settings = remote.settings(host)
         ours = ipme.addresses()
     except Temporary:
         return reports.NO_CONTROLS + b"\0"
     try:
-        sock, address = reach(route.walk(host, relay, ours), settings.connect_timeout)
+        sock, address = reach(route.walk(host, settings.relay, ours), settings.connect_timeout)
     except route.Unreachable as why:
         return why.report + b"\0"
     session = client.Session(address, settings.helo, sender, recipients)
@@ -66,7 +65,7 @@ def deliver(host, sender, recipients):
 def reach(steps, timeout):
     """(socket, address) of the first host that takes a connection. Raises Unreachable."""
     resolver, table, step = dns.Resolver(), tcpto.Table(), next(steps)
-    end = monotonic() + remote.DNS_MAX
+    end = Clock.monotonic() + remote.DNS_MAX
     while True:
         if isinstance(step, route.Lookup):
             step = steps.send([look_up(resolver, question, end) for question in step.questions])
@@ -78,7 +77,7 @@ def reach(steps, timeout):
 
 
 def look_up(resolver, question, end):
-    if monotonic() > end:
+    if Clock.monotonic() > end:
         return Temporary("too many slow name servers")
     try:
         return resolver.lookup(*question)
@@ -88,7 +87,7 @@ def look_up(resolver, question, end):
 
 def connect(step, timeout, table):
     """A connected socket; None if the host is not reachable, or was not lately."""
-    skip, known = table.skip(step.address, int(time()), os.getpid() & 31)
+    skip, known = table.skip(step.address, Clock.now(), os.getpid() & 31)
     if skip:
         return None
     try:
@@ -103,7 +102,7 @@ def connect(step, timeout, table):
     except OSError as why:
         sock.close()
         if isinstance(why, TimeoutError):
-            table.timed_out(step.address, int(time()))
+            table.timed_out(step.address, Clock.now())
             return None
         sock = None
     if known:
@@ -113,17 +112,17 @@ def connect(step, timeout, table):
 
 def converse(sock, session, patience):
     """The whole dialogue. Raises OSError when the connection breaks."""
-    waiting_since = monotonic()
+    waiting_since = Clock.monotonic()
     while session.wants is not client.NOTHING:
         if session.wants is client.MESSAGE:
             send_message(sock, session)
-            waiting_since = monotonic()
+            waiting_since = Clock.monotonic()
             continue
         answer = session.receive(sock.recv(4096))
         if answer:
             send(sock, answer)
-            waiting_since = monotonic()
-        elif monotonic() - waiting_since > patience:
+            waiting_since = Clock.monotonic()
+        elif Clock.monotonic() - waiting_since > patience:
             session.lost()
 
 

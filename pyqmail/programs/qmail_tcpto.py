@@ -11,9 +11,9 @@ Exit: 0; 111 if the table cannot be read, which the same descriptor says.
 Source: qmail-tcpto.
 """
 import os
-import time
 
 from ..base import errors, home, netio
+from ..base.clock import Clock
 from ..smtp import tcpto
 
 
@@ -31,7 +31,7 @@ def main(argv):
         netio.write_all(1, f"fatal: unable to {step}: {errors.text(why)}\n".encode())
         return errors.TEMPORARY
     os.close(fd)
-    netio.write_all(1, b"".join(lines(tcpto.parse(data), int(time.time()))))
+    netio.write_all(1, b"".join(lines(tcpto.parse(data), Clock.now())))
     return 0
 
 

@@ -16,16 +16,16 @@ DNS_MAX = 300                       # s of look-ups in one delivery
 DELIVERY_MAX = 86_400               # s; a server that takes a byte now and then does not keep its slot for ever
 BLOCK = 1 << 16                     # bytes of message read and sent at a time
 
-Settings = namedtuple("Settings", "helo connect_timeout timeout routes")
+Settings = namedtuple("Settings", "helo connect_timeout timeout relay")
 
 
-def settings():
-    """The control files, read for each delivery so that changes take effect. Raises Temporary."""
+def settings(host):
+    """What the control files say about a delivery to `host`, read anew each time. Raises Temporary."""
     helo = control.line("helohost", control.line("me"))
     if helo is None:
         raise Temporary("neither control/helohost nor control/me")
     return Settings(helo.replace(b"\r", b""), seconds("timeoutconnect", CONNECT_TIMEOUT),
-                    seconds("timeoutremote", REMOTE_TIMEOUT), route.smtproutes())
+                    seconds("timeoutremote", REMOTE_TIMEOUT), route.relay_for(host, route.smtproutes()))
 
 
 def seconds(name, default):

@@ -1,0 +1,119 @@
+"""qmail-rspawn: schedule remote deliveries for qmail-send.
+
+    qmail-rspawn [--wide]
+
+Reads orders from descriptor 0, writes reports to descriptor 1 (spawn.wire). The first bytes it
+writes are the number of deliveries that it carries at once: 120, as qmail's. With --wide numbers have
+two bytes and the limit is what descriptors allow, up to 2000.
+
+All deliveries are coroutines of this one process. Only when the environment variable QMAILREMOTE names
+a program, or the first `qmail-remote` along PATH is not pyqmail's own, that program is run for each
+delivery, as `PROGRAM HOST SENDER RECIPIENT` in queue/mess with the message on descriptor 0.
+
+At the start queue/lock/tcpto is cleared. Exit: 0 at end of file, all deliveries finished; 111 if it
+cannot begin, before the first byte.
+**Security**: runs as qmailr:qmail, may read messages and write tcpto, gains no rights by executing.
+Everything that arrives by SMTP or DNS is a stranger's; orders are qmail-send's, and checked.
+Source: qmail-rspawn, spawn.c's behaviour as recorded. A local fault, a missing program too, is
+always temporary here.
+"""
+import asyncio
+import os
+import resource
+
+from ..base import accounts, errors, home, prot, sig
+from ..smtp import reports, tcpto
+from ..smtp.carrier import Carrier
+from ..spawn import orders, wire
+from ..spawn.aio import Spawner
+from ..spawn.foreign import Children
+
+WIDE_MAX = 2000                     # deliveries
+PER_DELIVERY, SPARE = 3, 300        # descriptors: message, connection, a question to DNS; and everything else
+
+
+def main(argv):
+    if argv not in ([], [b"--wide"]):
+        raise errors.Permanent("usage: qmail-rspawn [--wide]")
+    try:
+        os.chdir(home.path("queue/mess"))
+    except OSError:
+        return errors.TEMPORARY     # whoever waits for the first byte says so
+    sig.ignore_pipe()
+    keep_standard_descriptors()
+    width = 2 if argv else 1
+    limit = wide_limit() if argv else wire.HELLO
+    owner = accounts.uid("qmailq")
+    forget_silent_hosts()
+    asyncio.run(serve(limit, width, owner))
+    return 0
+
+
+def keep_standard_descriptors():
+    """Nothing that is opened later may become descriptor 2, where somebody might write a line of text."""
+    try:
+        os.fstat(2)
+    except OSError:
+        os.dup2(os.open("/dev/null", os.O_WRONLY | os.O_CLOEXEC), 2)
+
+
+def wide_limit():
+    """How many deliveries the descriptors suffice for, once the soft limit is as high as it may be."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    if hard == resource.RLIM_INFINITY:
+        return WIDE_MAX
+    return max(1, min(WIDE_MAX, (hard - SPARE) // PER_DELIVERY))
+
+
+def forget_silent_hosts():
+    """All hosts get a new chance with a new start."""
+    try:
+        fd = os.open(tcpto.path(), os.O_WRONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    except OSError:
+        return                      # no table: deliveries do without
+    try:
+        tcpto.clear(fd)
+    finally:
+        os.close(fd)
+
+
+async def serve(limit, width, owner):
+    carrier, children = Carrier(), Children()
+    if foreign() is None:
+        prot.no_new_privileges()
+        carrier.warm()
+
+    async def carry(order, message):
+        host = order.recipient.rpartition(b"@")[2]
+        program = foreign()
+        if program is None:
+            return await carrier.deliver(message, host, order.sender, order.recipient)
+        try:
+            status, output = await children.run([program, host, order.sender, order.recipient], search_path(), message)
+        except orders.Refused as refused:
+            return refused.report
+        return reports.ended(status, output)
+
+    await Spawner(carry, limit, width, owner).run()
+
+
+def search_path():
+    return os.environb.get(b"PATH", os.fsencode(os.defpath))
+
+
+def foreign():
+    """The program to run for each delivery; None while qmail-remote is pyqmail's own.
+
+    $QMAILREMOTE comes first, then what PATH has under that name. Nothing there: our own, if it is in place.
+    """
+    named = os.environb.get(b"QMAILREMOTE")
+    if named is not None:
+        return named
+    own = os.fsencode(home.program("qmail-remote"))
+    for directory in search_path().split(b":"):
+        path = os.path.join(directory, b"qmail-remote")
+        if os.access(path, os.X_OK) and os.path.isfile(path):
+            own_place = os.path.realpath(path) == os.path.realpath(own)
+            return None if own_place and home.ours("qmail-remote") else path
+    return None if home.ours("qmail-remote") else own
