@@ -121,10 +121,10 @@ class Gate:
         return Visit(slot, serial, ip, environ)
 
     def leave(self, visit, status=0):
-        """The connection is over."""
+        """The connection is over. status: an exit code, negative for a signal; logged as a wait status."""
         busy = self.table.leave(visit.slot)
         if self.verbose:
-            self._say(f"end {visit.serial} status {status}")
+            self._say(f"end {visit.serial} status {status << 8 if status >= 0 else -status}")
             self._say(f"status: {busy}/{self.table.slots}")
 
     def _refuse(self, sock, why=None, reset=False):

@@ -1,0 +1,159 @@
+"""qmail-smtpd as a listening server: what its parent sets up and how a worker lives."""
+import asyncio
+import os
+import resource
+
+from ..base import control, errors, gate, home, listen, prot, sig
+from . import aio, session as smtp
+from .policy import CachedPolicy, Client
+from .refusing import RefusingSession
+
+NAME = "qmail-smtpd"
+ADDRESSES = ["0.0.0.0:25", "[::]:25"]
+RULES = "control/tcp.smtp.cdb"
+TOTAL = 100                         # connections at once
+TOTAL_MAX = 10_000
+MEMORY = 1 << 30                    # bytes of data a worker may have
+REFUSED_TIMEOUT = 60                # s, for clients that RBLSMTPD turns away
+
+
+def serve(verbose=False):
+    """Listen until SIGTERM. Raises Temporary for what cannot be bound or read."""
+    listening = listen.sockets("smtplisten", ADDRESSES)
+    total = max(1, min(control.number("concurrencyincoming", TOTAL), TOTAL_MAX))
+    os.umask(0o022)
+
+    def run(worker):
+        Server(worker, verbose).run()
+    return listen.serve(NAME, listening, run, total=total, role="qmaild")
+
+
+class Server:
+    """One worker: accepts as long as it has room, and owns its Connections."""
+
+    def __init__(self, worker, verbose):
+        self.worker, self.policies, self.connections = worker, CachedPolicy(), set()
+        per_ip = control.number("concurrencyperip", max(1, worker.table.slots // 2))
+        self.gate = gate.Gate(NAME, worker.table, rules=RULES, per_ip=per_ip, local_host=control.line("me"),
+                              verbose=verbose)
+        self.accepting, self.ending, self.confined = False, False, False
+        self.loop = asyncio.new_event_loop()
+        self.over = self.loop.create_future()
+
+    def run(self):
+        sig.ignore_pipe()
+        prot.not_dumpable()
+        self.confine()
+        self.loop.add_signal_handler(sig.TERM, self.end)
+        self.loop.add_signal_handler(sig.HUP, self.reload)
+        self.resume()
+        self.loop.run_until_complete(self.over)
+
+    def confine(self):
+        """No new rights for anybody we start, and no more memory than sessions need; but a qmail-queue that
+        was put in place of ours may be set-uid and hungry."""
+        self.confined = not self.foreign_queue()
+        if self.confined:
+            prot.no_new_privileges()
+            resource.setrlimit(resource.RLIMIT_DATA, (MEMORY, MEMORY))
+
+    def foreign_queue(self):
+        """True if messages may go to a program that is not ours."""
+        try:
+            return (b"QMAILQUEUE" in os.environb or not home.ours("qmail-queue")
+                    or self.gate.rules.mention(b"QMAILQUEUE"))
+        except errors.Temporary:
+            return False            # unreadable rules admit nobody
+
+    def reload(self):
+        """SIGHUP. A worker that gave up the right to run the queue program it now should lets another take over."""
+        self.gate.reload()
+        self.policies.forget()
+        if self.confined and self.foreign_queue():
+            self.end()
+
+    # accepting
+
+    def resume(self):
+        if not self.accepting and not self.ending and len(self.connections) < self.worker.share:
+            self.accepting = True
+            for sock in self.worker.sockets:
+                self.loop.add_reader(sock, self.accept, sock)
+
+    def pause(self):
+        if self.accepting:
+            self.accepting = False
+            for sock in self.worker.sockets:
+                self.loop.remove_reader(sock)
+
+    def accept(self, listener):
+        try:
+            sock = listen.accept(listener)
+        except OSError as why:      # no descriptors, no memory: those who have some must finish first
+            errors.say(NAME, ": warning: unable to accept: ", errors.text(why))
+            self.pause()
+            self.loop.call_later(listen.FULL_PAUSE, self.resume)
+            return
+        if sock is None:
+            return
+        visit = self.gate.enter(sock)
+        if visit is None:
+            return
+        session, timeout = self.session(visit)
+
+        def ended(connection, status):
+            self.connections.discard(connection)
+            self.gate.leave(visit, status)
+            self.resume()
+            self.settle()
+        connection = aio.Connection(self.loop, session, visit.environ, timeout, ended)
+        self.connections.add(connection)
+        if len(self.connections) >= self.worker.share:
+            self.pause()
+        sock.setblocking(False)
+        self.loop.create_task(self.connect(connection, sock, ended))
+
+    async def connect(self, connection, sock, ended):
+        try:
+            await self.loop.connect_accepted_socket(lambda: connection, sock)
+        except OSError as why:
+            errors.say(NAME, ": warning: ", errors.text(why))
+            sock.close()
+            ended(connection, 1)
+
+    def session(self, visit):
+        """(session, timeout) for a client: qmail-smtpd's, rblsmtpd's, or one that only says why there is none."""
+        refused = visit.environ.get(b"RBLSMTPD")
+        if refused:
+            return RefusingSession(refused), REFUSED_TIMEOUT
+        try:
+            policy = self.policies.current()
+        except errors.Temporary as why:
+            errors.say(NAME, ": alert: ", str(why))
+            session = RefusingSession(b"")
+            session.replies.clear()
+            session.close(smtp.CONTROLS)
+            return session, REFUSED_TIMEOUT
+        return smtp.Session(policy, Client(visit.environ), eager=False), policy.timeout
+
+    # the end
+
+    def end(self):
+        """SIGTERM: no new clients; those who are not sending a message are sent away."""
+        if self.ending:
+            return
+        self.ending = True
+        self.pause()
+        for connection in list(self.connections):
+            connection.drain()
+        self.loop.call_later(listen.GRACE, self.abort)
+        self.settle()
+
+    def abort(self):
+        for connection in list(self.connections):
+            connection.abort()
+        self.settle()
+
+    def settle(self):
+        if self.ending and not self.connections and not self.over.done():
+            self.over.set_result(None)
