@@ -7,7 +7,8 @@ import pytest
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 LEVEL = {"base": 0, "queue": 1, "users": 1, "auth": 1, "programs": 3}       # the rest are subsystems: 2
-LIBRARIES = {"aiosmtpd": "smtp/aio.py", "dns": "base/dns.py", "cdblib": "base/cdb.py", "daemon": "programs/qmailctl.py"}
+LIBRARIES = {"aiosmtpd": "smtp/aio.py", "pam": "auth/accounts_pam.py", "dns": "base/dns.py",
+             "cdblib": "base/cdb.py", "daemon": "programs/qmailctl.py"}
 
 
 def modules():

@@ -81,9 +81,14 @@ CONTROLS = (
     # pyqmail's own, by name
     Control("concurrencyincoming", NUMBER, 100, "qmail-smtpd --listen", "SMTP connections at once",
             before="Incoming SMTP concurrency is ", own=True),
+    Control("concurrencyperip", NUMBER, 50, "qmail-smtpd --listen, qmail-popup --listen",
+            "connections at once from one address; default: half of all",
+            before="Concurrency of one address is ", own=True),
     Control("concurrencypop3", NUMBER, 100, "qmail-popup --listen", "POP3 connections at once",
             before="POP3 concurrency is ", own=True),
-    Control("moreipme", LINES, None, "qmail-remote", "more IP addresses that are this host",
+    Control("maxrecipients", NUMBER, 10000, "qmail-smtpd", "recipients that one message may have",
+            before="Recipients of a message: at most ", own=True),
+    Control("moreipme", LINES, None, "qmail-remote, qmail-smtpd", "more IP addresses that are this host",
             before="My IP address: ", after=".", own=True),
     Control("pop3checker", LINE, "checkpassword qmail-pop3d Maildir", "qmail-popup --listen",
             "the checker of POP3 logins and its arguments, separated by blanks",
@@ -92,5 +97,11 @@ CONTROLS = (
             before="POP3 is served at ", after=".", own=True),
     Control("smtplisten", LINES, None, "qmail-smtpd --listen", "addresses where SMTP is served",
             before="SMTP is served at ", after=".", own=True),
+    Control("tcp.pop3", LINES, None, "tcprules", "address:allow or deny, variables; source of tcp.pop3.cdb",
+            before="POP3 rule: ", own=True),
+    Control("tcp.pop3.cdb", CDB, None, "qmail-popup --listen", "tcp.pop3 as tcprules made it", own=True),
+    Control("tcp.smtp", LINES, None, "tcprules", "address:allow or deny, variables; source of tcp.smtp.cdb",
+            before="SMTP rule: ", own=True),
+    Control("tcp.smtp.cdb", CDB, None, "qmail-smtpd --listen", "tcp.smtp as tcprules made it", own=True),
 )
 BY_NAME = {control.name: control for control in CONTROLS}

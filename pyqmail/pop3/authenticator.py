@@ -1,0 +1,206 @@
+"""The authenticator of `qmail-popup --listen`: takes logins, gives each a process that becomes its user.
+
+**Security**: root, and the only root process of POP3. It speaks no POP3: a login comes as a packet
+of bounded length from the accept workers, which are qmaild, and is taken apart at its NULs. The
+client's address comes from the kernel. What the workers say never becomes part of an environment.
+"""
+import errno
+import os
+import selectors
+import socket
+import time
+
+from ..auth import accounts, accounts_pam, checkpassword
+from ..base import errors, gate, home, listen, sig
+from . import handover, serve, session
+
+NAME = "qmail-popup"
+CHECK_TIME = 120                    # s; a password check that hangs must not keep its place for ever
+FAILURE_DELAY = 3                   # s from the password to "authorization failed": no faster guessing
+SHOWN = 100                         # bytes of a user name in the log
+DEFAULT = (b"checkpassword", b"qmail-pop3d")
+
+
+class Authenticator:
+    """run() until there is nobody who could send logins."""
+
+    def __init__(self, logins, checker, total, per_ip, *, verbose=False, delay=FAILURE_DELAY):
+        """logins: the receiving end of handover.pair(). checker: argv. total: sessions at once, per_ip: of
+        one address (IPv6: of one /64), 0 for no limit."""
+        self.logins, self.checker, self.total, self.per_ip = logins, checker, total, per_ip
+        self.verbose, self.delay = verbose, delay
+        self.sessions = {}          # pid: customer
+
+    def run(self, front):
+        """Serve logins until SIGTERM, then pass it on to the process `front`, serve what it still
+        sends and return 0. Returns 111 when `front` ends by itself. Sessions go on by themselves."""
+        reader, writer = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        sig.wakeup(writer)
+        ends, hangups = [], []
+        sig.catch(sig.TERM, lambda: ends.append(True))
+        sig.catch(sig.HUP, lambda: hangups.append(True))
+        sig.catch(sig.CHLD, lambda: None)
+        self.logins.setblocking(False)
+        status = errors.TEMPORARY
+        with selectors.DefaultSelector() as selector:
+            selector.register(reader, selectors.EVENT_READ)
+            selector.register(self.logins, selectors.EVENT_READ)
+            while True:
+                if ends and status:
+                    status = 0
+                    listen.tell([front], sig.TERM)
+                if hangups:
+                    hangups.clear()
+                    listen.tell([front], sig.HUP)
+                for key, _ in selector.select():
+                    if key.fd == reader:
+                        listen.drain(reader)
+                    elif not self.receive():
+                        return status       # every worker has gone
+                self.reap(front, status)
+
+    def reap(self, front, status):
+        for pid, result in listen.reap():
+            if pid == front and status:
+                errors.say(NAME, f": alert: accept process {pid} ended with status {result}")
+            self.sessions.pop(pid, None)
+
+    def receive(self):
+        """One login; False when there will be no more."""
+        try:
+            login = handover.receive(self.logins)
+        except BlockingIOError:
+            return True
+        except EOFError:
+            return False
+        except OSError as why:
+            errors.say(NAME, ": warning: unable to take a login: ", errors.text(why))
+            time.sleep(listen.FULL_PAUSE)
+            return True
+        if login is None:
+            errors.say(NAME, ": alert: an accept worker sent what is no login")
+            return True
+        connection, name, secret, stamp = login
+        with connection:
+            self.admit(connection, name, secret, stamp)
+        return True
+
+    def admit(self, connection, name, secret, stamp):
+        try:
+            peer = Peer(connection)
+        except OSError:
+            return                  # gone already
+        busy = sum(customer == peer.customer for customer in self.sessions.values())
+        too_many = 0 < self.per_ip <= busy and not peer.ip.startswith(gate.LOOPBACK)
+        if too_many or len(self.sessions) >= self.total:
+            errors.say(NAME, f": warning: {peer.ip}: too many sessions at once")
+            refuse(connection, b"too many sessions, try again later")
+            return
+        try:
+            pid = os.fork()
+        except OSError as why:
+            errors.say(NAME, ": warning: unable to fork: ", errors.text(why))
+            refuse(connection, b"unable to fork")
+            return
+        if pid:
+            self.sessions[pid] = peer.customer
+            return
+        status = errors.TEMPORARY
+        try:
+            status = self.attend(connection, peer, name, secret, stamp)
+        except serve.Gone:
+            status = 0
+        except Exception as why:
+            errors.say(NAME, ": warning: ", f"{type(why).__name__}: {why}"[:300], errors.where(why))
+        finally:
+            os._exit(status)
+
+    def attend(self, connection, peer, name, secret, stamp):
+        """The life of a login's process: check, become the user, be his session."""
+        sig.wakeup(-1)
+        sig.default(sig.TERM, sig.HUP, sig.CHLD)
+        connection.setblocking(True)
+        os.dup2(connection.fileno(), 0)
+        os.dup2(connection.fileno(), 1)
+        os.closerange(3, 1 << 30)   # listeners and other clients are none of this user's business
+        started = time.monotonic()
+        login = checkpassword.encode(name, secret, stamp)
+        try:
+            if self.checker[:2] == list(DEFAULT) and all(home.ours(os.fsdecode(word)) for word in DEFAULT):
+                failure = self.session(name, secret, login, peer)
+            else:
+                failure = self.other_checker(login, peer)
+        except (errors.Temporary, OSError) as why:
+            errors.say(NAME, ": warning: login of ", quoted(name), f" from {peer.ip} deferred: ",
+                       errors.text(why) if isinstance(why, OSError) else str(why))
+            failure = b"temporary authorization failure"
+        if failure is None:
+            return 0
+        errors.say(NAME, ": login failed: ", quoted(name), f" from {peer.ip}")
+        time.sleep(max(0, started + self.delay - time.monotonic()))
+        serve.Client(0, 1).write(session.error(failure))
+        return 1
+
+    def session(self, name, secret, login, peer):
+        """checkpassword and qmail-pop3d in this process. Returns why not, or None after the session."""
+        if len(login) > checkpassword.LIMIT:
+            return b"authorization failed"
+        sig.default(sig.ALRM)       # ends the process even inside a library that hangs
+        sig.alarm(CHECK_TIME)
+        account = accounts.authenticate(name, secret)
+        if account is None:
+            sig.alarm(0)
+            return b"authorization failed"
+        checkpassword.become(account)
+        sig.alarm(0)
+        if self.verbose:
+            errors.say(NAME, ": login: ", quoted(name), f" from {peer.ip}")
+        serve.transact(serve.Client(0, 1), self.checker[2] if len(self.checker) > 2 else None)
+        return None
+
+    def other_checker(self, login, peer):
+        """The configured checker as a program of its own, with descriptors 0 and 1."""
+        path = os.fsencode(home.path("bin")) + b":" + os.environb.get(b"PATH", b"/bin:/usr/bin")
+        os.environb.clear()
+        os.environb.update({b"PATH": path, **peer.environ})
+        status = checkpassword.ask(self.checker, login, path)
+        if status is None:
+            return b"unable to write pipe"
+        if status < 0:
+            return b"aack, child crashed"
+        return b"authorization failed" if status else None
+
+
+class Peer:
+    """Who is at the other end, as the kernel tells: ip, customer (what limits count), environ."""
+
+    def __init__(self, connection):
+        """Raises OSError if the client has gone, or if this is no TCP connection."""
+        if connection.family not in (socket.AF_INET, socket.AF_INET6):
+            raise OSError(errno.ENOTSOCK, "not a TCP connection")
+        remote, local = connection.getpeername(), connection.getsockname()
+        self.ip = gate.plain(remote[0])
+        self.customer = gate.customer(self.ip)
+        self.environ = {b"PROTO": b"TCP", b"TCPREMOTEIP": self.ip.encode(), b"TCPREMOTEPORT": b"%d" % remote[1],
+                        b"TCPLOCALIP": gate.plain(local[0]).encode(), b"TCPLOCALPORT": b"%d" % local[1]}
+
+
+def refuse(connection, why):
+    try:
+        connection.send(session.error(why), socket.MSG_DONTWAIT)
+    except OSError:
+        pass                        # it is closed in any case
+
+
+def quoted(name):
+    """A user name for the log: printable, bounded, in quotes."""
+    shown = "".join(chr(byte) if 32 <= byte <= 126 and byte not in b'"\\' else f"\\{byte:03o}" for byte in name[:SHOWN])
+    return f'"{shown}"' + ("..." if len(name) > SHOWN else "")
+
+
+def warm():
+    """Load what the first login would need, before there are processes that would each load it."""
+    try:
+        accounts_pam.load()
+    except accounts_pam.Unavailable:
+        pass

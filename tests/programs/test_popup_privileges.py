@@ -1,0 +1,99 @@
+"""Of the programs of POP3, none that is root reads what a client says."""
+import os
+import pwd
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+
+import pytest
+
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+pytestmark = pytest.mark.root
+
+
+def children(pid):
+    with open(f"/proc/{pid}/task/{pid}/children") as f:
+        return [int(word) for word in f.read().split()]
+
+
+def status(pid, field):
+    with open(f"/proc/{pid}/status") as f:
+        return next(line.split()[1:] for line in f if line.startswith(field + ":"))
+
+
+def is_qmaild(pid):
+    role = pwd.getpwnam("qmaild")
+    return (status(pid, "Uid") == [str(role.pw_uid)] * 4 and status(pid, "Gid") == [str(role.pw_gid)] * 4
+            and status(pid, "Groups") == [str(role.pw_gid)])
+
+
+def test_classic():
+    ours, theirs = socket.socketpair()
+    with ours, subprocess.Popen([f"{ROOT}/bin/qmail-popup", "h", "sh", "-c", "id -u; cat <&3"], stdin=theirs, stdout=theirs) as popup:
+        theirs.close()
+        client = ours.makefile("rwb", buffering=0)
+        assert client.readline().startswith(b"+OK <")
+        talker, = children(popup.pid)
+        assert is_qmaild(talker) and status(popup.pid, "Uid")[0] == "0"
+        client.write(b"USER joe\r\n")
+        assert client.readline() == b"+OK \r\n"
+        client.write(b"PASS x\r\n")
+        assert client.readline() == b"0\n"          # the checker is what needs root
+        assert client.read(100).startswith(b"joe\0x\0<")
+        assert popup.wait() == 1
+
+
+@pytest.fixture
+def home(libraries):
+    path = tempfile.mkdtemp()
+    os.chmod(path, 0o755)
+    shutil.copytree(f"{ROOT}/bin", f"{path}/bin")
+    os.symlink(f"{ROOT}/pyqmail", f"{path}/pyqmail")
+    os.symlink(libraries, f"{path}/venv")
+    os.mkdir(f"{path}/control")
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    for name, text in {"me": "mail.example", "pop3listen": f"127.0.0.1:{port}", "pop3checker": "sh -c id"}.items():
+        with open(f"{path}/control/{name}", "w") as f:
+            f.write(text + "\n")
+    yield path, port
+    shutil.rmtree(path)
+
+
+def connect(port, popup):
+    while popup.poll() is None:
+        try:
+            return socket.create_connection(("127.0.0.1", port), timeout=20).makefile("rwb", buffering=0)
+        except ConnectionRefusedError:
+            continue
+    raise AssertionError(popup.stderr.read())
+
+
+def test_listening(home):
+    path, port = home
+    with open(f"{path}/control/pop3checker", "w") as f:
+        f.write("checker\n")
+    with open(f"{path}/bin/checker", "w") as f:
+        f.write('#!/bin/sh\necho "$(id -u) $(tr "\\000" : <&3)"\n')
+    os.chmod(f"{path}/bin/checker", 0o755)
+    with subprocess.Popen([f"{path}/bin/qmail-popup", "--listen"], stderr=subprocess.PIPE) as popup:
+        client = connect(port, popup)
+        greeting = client.readline()
+        assert greeting.startswith(b"+OK <") and greeting.endswith(b"@mail.example>\r\n")
+        parent, = children(popup.pid)
+        workers = children(parent)
+        assert status(popup.pid, "Uid")[0] == "0"
+        assert workers and all(is_qmaild(pid) for pid in (parent, *workers))
+        sockets = [os.readlink(f"/proc/{popup.pid}/fd/{fd}") for fd in os.listdir(f"/proc/{popup.pid}/fd")]
+        with open(f"/proc/{popup.pid}/net/tcp") as f:
+            of_port = {line.split()[9] for line in f if f":{port:04X}" in line}
+        assert not [name for name in sockets if name.strip("socket:[]") in of_port]     # root holds no connection
+        client.write(b"USER joe\r\nPASS x\r\n")
+        assert client.readline() == b"+OK \r\n"
+        assert client.readline() == b"0 joe:x:" + greeting[4:-2] + b":\n"
+        assert client.readline() == b""
+        popup.send_signal(signal.SIGTERM)
+        assert popup.wait(20) == 0
+        assert popup.stderr.read() == b""

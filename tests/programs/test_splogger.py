@@ -1,0 +1,66 @@
+"""splogger: lines to datagrams."""
+import socket
+
+import pytest
+from hypothesis import given, settings, strategies as st
+
+from pyqmail.base import syslog
+from pyqmail.programs import splogger
+
+
+def pieces(*blocks):
+    lines = splogger.Lines()
+    out = [piece for block in blocks for piece in lines.feed(block)]
+    return out + list(lines.end())
+
+
+@pytest.mark.parametrize("data, expected", [
+    (b"a\nb\n", [(b"a", False), (b"b", False)]),
+    (b"a\nlast", [(b"a", False), (b"last", False)]),
+    (b"\n\n", []),
+    (b"", []),
+    (b"a\tb\0\xe4\n", [(b"a?b??", False)]),
+    (b"x" * 799 + b"\ny\n", [(b"x" * 799, False), (b"y", False)]),
+    (b"x" * 1600 + b"\ny\n", [(b"x" * 799, False), (b"x" * 799, True), (b"xx", True), (b"y", False)]),
+])
+def test_pieces(data, expected):
+    assert pieces(data) == expected
+    assert pieces(*(data[n:n + 1] for n in range(len(data)))) == expected
+
+
+@settings(max_examples=60)
+@given(st.lists(st.binary(max_size=30) | st.sampled_from([b"\n", b"z" * 798]), max_size=10))
+def test_nothing_is_lost_or_joined(blocks):
+    whole = b"".join(blocks)
+    out = b""
+    for text, continued in pieces(*blocks):
+        out += (b"" if continued else b"\n") + text
+    kept = [line for line in whole.split(b"\n") if line]
+    assert out == b"".join(b"\n" + line.translate(splogger.PRINTABLE) for line in kept)
+
+
+def test_a_log_that_is_away_is_told_of_what_it_missed(tmp_path):
+    path = str(tmp_path / "log")
+    log = syslog.Syslog(b"t", path=path)
+    log.send(syslog.INFO, b"lost")
+    log.send(syslog.INFO, b"lost too")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as daemon:
+        daemon.bind(path)
+        log.send(syslog.INFO, b"back")
+        assert [daemon.recv(100).split(b": ", 1)[1] for _ in range(2)] == [b"warning: 2 log lines lost", b"back"]
+
+
+def test_a_restarted_daemon_gets_the_next_line(tmp_path):
+    path = tmp_path / "log"
+    log = syslog.Syslog(b"t", path=str(path))
+    for text in (b"one", b"two"):
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as daemon:
+            daemon.bind(str(path))
+            log.send(syslog.INFO, text)
+            assert daemon.recv(100).endswith(b"t: " + text)
+        path.unlink()
+
+
+@pytest.mark.parametrize("facility, start", [(2, b"<22>"), (16, b"<134>"), (0, b"<6>"), (127, b"<1022>"), (128, b"<14>")])
+def test_facilities(facility, start):
+    assert syslog.Syslog(b"t", facility)._record(syslog.INFO, b"x").startswith(start)
