@@ -1,4 +1,5 @@
 """Starting programs: the only place that forks and executes (service processes apart)."""
+import errno
 import os
 
 from . import sig
@@ -25,8 +26,8 @@ def start(path, argv, fds, *, cwd=None, env=None, search=None, failed=120, prepa
     """Fork and execute; returns the pid.
 
     fds: {descriptor in the child: descriptor here}; all others are closed in the child unless
-    they are inheritable. search: a PATH (bytes) along which `path` is looked up. prepare() runs in
-    the child before the descriptors are put in place. A child that cannot execute ends with
+    they are inheritable. search: a PATH (bytes) along which `path` is looked up; a script without
+    "#!" found there is run by sh, as execvp has it. prepare() runs in the child before the descriptors are put in place. A child that cannot execute ends with
     status `failed`, or with failed(OSError) if that is callable; one that cannot enter `cwd`
     ends with 61. Raises OSError if it cannot fork.
     """
@@ -50,9 +51,20 @@ def start(path, argv, fds, *, cwd=None, env=None, search=None, failed=120, prepa
             else:
                 os.execvpe(path, argv, {**env, b"PATH": search} if search != env.get(b"PATH") else env)
         except OSError as why:
+            if search is not None and why.errno == errno.ENOEXEC:
+                execute_script(os.fsencode(path), argv, env, search)
             os._exit(failed(why) if callable(failed) else failed)
     finally:
         os._exit(81)                # never return into the parent's code
+
+
+def execute_script(name, argv, env, search):
+    """Execute sh with the first program of this name, looked up along `search` unless it has a slash.
+    Returns if there is none."""
+    places = [name] if b"/" in name else [b"%b/%b" % (place or b".", name) for place in search.split(b":")]
+    for place in places:
+        if os.access(place, os.X_OK) and not os.path.isdir(place):
+            os.execve("/bin/sh", ["/bin/sh", place, *argv[1:]], env)
 
 
 def execute(argv, env):

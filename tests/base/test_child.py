@@ -48,3 +48,12 @@ def test_environment_is_given_as_it_is():
 
 def test_signals_show_as_negative():
     assert output_of(["/bin/sh", "-c", "kill -9 $$"]) == (b"", -9)
+
+
+def test_a_script_without_interpreter_is_run_by_sh_where_a_path_is_searched(tmp_path):
+    (tmp_path / "script").write_text('echo "$0 $1"\n')
+    (tmp_path / "script").chmod(0o755)
+    search = b"/nonexistent:%b" % os.fsencode(tmp_path)
+    assert output_of(["script", "a b"], search=search) == (b"%b/script a b\n" % os.fsencode(tmp_path), 0)
+    assert output_of([str(tmp_path / "script"), "c"], search=b"") == (b"%b/script c\n" % os.fsencode(tmp_path), 0)
+    assert output_of([str(tmp_path / "script"), "c"]) == (b"", 120)
