@@ -8,6 +8,7 @@ over TCP; of an answer at most RECORDS_MAX records count, however many a strange
     kind      records
     MX        (preference, host): host as bytes without final dot, b"" for the root (RFC 7505)
     A, AAAA   address, in the form of base.ipme
+    PTR       host as bytes without final dot, odd bytes escaped (\\DDD)
 
 Raises NotFound when the name, or anything of this kind, does not exist; Temporary for everything
 else. An answer of aliases that lead nowhere is an empty list: the name exists, as qmail sees it.
@@ -159,6 +160,8 @@ def _records(answer, kind):
     if kind == "MX":
         found = ((record.preference, b".".join(record.exchange.labels[:-1])) for record in answer.rrset)
         return sorted(found, key=lambda record: record[0])[:RECORDS_MAX]
+    if kind == "PTR":
+        return [record.target.to_text(omit_final_dot=True).encode() for record in answer.rrset][:RECORDS_MAX]
     found = (ipme.parse(record.address.encode()) for record in answer.rrset)
     return [address for address in found if address][:RECORDS_MAX]
 

@@ -3,6 +3,7 @@
 AUTHORIZATION ends with a name and a secret for a checker; TRANSACTION works on a maildrop and ends
 with QUIT, whose UPDATE state it carries out. Replies are qmail's.
 """
+from ..base import number
 from . import wire
 
 OK = b"+OK \r\n"
@@ -99,7 +100,7 @@ class Transaction:
 
     def message(self, argument):
         """(index, None) of the message that the argument names, or (None, why not)."""
-        given, _ = wire.number(argument)
+        given, _ = number.leading(argument)
         if given is None:
             return None, SYNTAX
         if given == 0:
@@ -141,7 +142,7 @@ class Transaction:
         index, why = self.message(argument)
         if why:
             return (why,)
-        lines, _ = wire.number(wire.number(argument)[1].lstrip(b" "))
+        lines, _ = number.leading(number.leading(argument)[1].lstrip(b" "))
         try:
             blocks = self.maildrop.open(index)
         except OSError:

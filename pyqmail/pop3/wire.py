@@ -46,14 +46,6 @@ def command(line):
     return keyword.lower(), argument.lstrip(b" ")
 
 
-def number(text):
-    """(the number that text starts with, what follows); (None, text) if it starts with no digit."""
-    digits = len(text) - len(text.lstrip(b"0123456789"))
-    if not digits:
-        return None, text
-    return int(text[:min(digits, 30)]), text[digits:]
-
-
 def top(blocks, lines):
     """The header of a message with its empty line, and the first `lines` lines of its body.
 

@@ -16,7 +16,7 @@ Source: splogger(8).
 import os
 import time
 
-from ..base import syslog
+from ..base import number, syslog
 
 PIECE = 799                         # bytes; some syslogds cut what is longer
 PRINTABLE = bytes(byte if 32 <= byte <= 126 else 63 for byte in range(256))
@@ -51,7 +51,7 @@ class Lines:
 
 def main(argv):
     tag = argv[0] if argv else b"splogger"
-    facility = number(argv[1]) if len(argv) > 1 else syslog.MAIL
+    facility = number.leading(argv[1])[0] or 0 if len(argv) > 1 else syslog.MAIL
     log = syslog.Syslog(tag, facility)
     lines = Lines()
     stamp, priority = b"", syslog.INFO
@@ -65,9 +65,3 @@ def main(argv):
             log.send(priority, stamp + (b"+" if continued else b" ") + text)
         if not data:
             return 0
-
-
-def number(text):
-    """The leading digits of text as a number, 0 without any."""
-    digits = text[:len(text) - len(text.lstrip(b"0123456789"))]
-    return int(digits[:9]) if digits else 0

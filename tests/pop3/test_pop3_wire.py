@@ -50,18 +50,6 @@ def test_an_endless_line_costs_no_memory():
     assert list(reader) == [wire.TOO_LONG, (b"noop", b"")]
 
 
-@pytest.mark.parametrize("text, expected", [
-    (b"12 3", (12, b" 3")), (b"0", (0, b"")), (b"x", (None, b"x")), (b"", (None, b"")), (b"-1", (None, b"-1")),
-    (b"1x", (1, b"x")), (b"99999999999", (99999999999, b"")), ("٣".encode(), (None, "٣".encode()))])
-def test_numbers(text, expected):
-    assert wire.number(text) == expected
-
-
-def test_a_number_of_a_thousand_digits_is_no_work():
-    given, rest = wire.number(b"9" * 4000)
-    assert given > 10 ** 20 and rest == b""
-
-
 def as_pop3(message, count=None):
     """What a client must get: the definition, line by line."""
     header, out = True, b""
