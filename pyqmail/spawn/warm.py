@@ -103,6 +103,8 @@ class Pool:
 
     def _readable(self, process):
         answer = receive(process.socket)
+        if answer is None:
+            return
         if not process.ended:                       # it ended, or it speaks without being asked
             self._retire(process)
             return
@@ -140,9 +142,11 @@ class Pool:
 
 
 def receive(sock):
-    """What a process answered; b"" if it is at its end or has not answered."""
+    """What a process answered; None if it has not yet, b"" if it never will."""
     try:
         return sock.recv(64, socket.MSG_DONTWAIT)
+    except BlockingIOError:
+        return None
     except OSError:
         return b""
 
