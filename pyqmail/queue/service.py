@@ -29,6 +29,7 @@ PER_USER = {"qmaild": 200, "qmails": 100}
 PER_STRANGER = 50                   # at once, of any other uid
 IDLE = 3600                         # s; a submission that sends nothing for so long is given up
 REQUEST_TIME = 10                   # s for the request packet to arrive
+QUEUE_TRIES = 300                   # times 0.1 s until a missing queue/ is an error
 GRACE = 60                          # s for submissions under way when the service is asked to end
 FULL = 71                           # exit code for one submission too many: "temporarily rejected"
 FIRST_QP = 1 << 22                  # above every pid: numbers of submissions made without a process
@@ -38,7 +39,7 @@ CREDENTIALS = struct.Struct("3i")
 
 def serve(follow=None):
     """Be the service until SIGTERM, or until process `follow` is gone. Returns the exit status."""
-    os.chdir(home.path("queue"))
+    enter_queue()
     os.umask(0o033)
     wake_reader, wake_writer = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
     sig.wakeup(wake_writer)
@@ -75,6 +76,16 @@ def serve(follow=None):
         os.kill(worker, sig.TERM)
         os.waitpid(worker, 0)
     return 0
+
+
+def enter_queue():
+    """Go to queue/. One that is not there yet (being mounted, or restored) is waited for a while."""
+    for _ in range(QUEUE_TRIES):
+        try:
+            return os.chdir(home.path("queue"))
+        except FileNotFoundError:
+            time.sleep(0.1)
+    return os.chdir(home.path("queue"))
 
 
 def wait_for_lock(watched, ends):
