@@ -44,11 +44,18 @@ def main(argv):
     return inject(argv, child.environment())
 
 
-def inject(argv, environ):
-    """Do what `qmail-inject argv` does with the message on descriptor 0; returns the exit code.
-    environ: dict of bytes. Also the way of sendmail and others, without another process."""
+def standard_input():
     try:
-        work(argv, environ)
+        return os.read(0, PIECE)
+    except OSError:
+        raise Temporary(READ_ERROR) from None
+
+
+def inject(argv, environ, read=standard_input):
+    """Do what `qmail-inject argv` does; returns the exit code. environ: dict of bytes. read: gives the
+    message in pieces, b"" at its end. Also the way of sendmail and others, without another process."""
+    try:
+        work(argv, environ, read)
         return 0
     except BadOption as why:
         errors.say(os.path.basename(sys.argv[0]), ": ", why.line)
@@ -68,7 +75,7 @@ def complain(why, status):
     return status
 
 
-def work(argv, environ):
+def work(argv, environ, read):
     seconds = int(time.time())
     identity = Identity(environ)
     mailing_lists = read_mailing_lists(environ)
@@ -76,7 +83,7 @@ def work(argv, environ):
     strategy, queueing, sender, arguments = read_options(argv, completer)
     recipients = [] if strategy == b"h" else [complete(completer, argument) for argument in arguments]
 
-    message = header.Message(standard_input)
+    message = header.Message(read)
     draft = Draft(identity, completer, Stamp(seconds, os.getpid(), id_host), sender, mailing_lists)
     for field in message.fields():
         draft.add(field)
@@ -140,11 +147,10 @@ def complete(completer, argument):
         raise Unparsable(b"unable to parse address: %b\n" % argument) from None
 
 
-def standard_input():
-    try:
-        return os.read(0, PIECE)
-    except OSError:
-        raise Temporary(READ_ERROR) from None
+def behind(head):
+    """A read function for inject(): `head`, then descriptor 0."""
+    pieces = [head]
+    return lambda: pieces.pop() if pieces else standard_input()
 
 
 def submit(sender, recipients, head, body, environ):

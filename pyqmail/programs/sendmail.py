@@ -49,21 +49,38 @@ def main(argv):
         return errors.TEMPORARY
     environ = child.environment()
     try:
-        return carry_out(argv, environ, name)
+        mode, words = understand(argv, environ)
     except BadOption as why:
         errors.say(name, ": ", why.line)
+        return usage()
     except Usage:
-        pass
+        return usage()
+    if mode == b"p" or mode == b"m" and name == "mailq":
+        return show_queue(environ)
+    if mode == b"s":
+        return speak_smtp(environ)
+    if name == "newaliases":
+        errors.say("sendmail: fatal: please use fastforward/newaliases instead")
+        return errors.PERMANENT
+    if home.ours("qmail-inject"):
+        from .qmail_inject import inject    # not for -bs and -bp
+        return inject(words, environ)
+    return execute("qmail-inject", words, environ)
+
+
+def usage():
     errors.say(USAGE)
     return errors.PERMANENT
 
 
-def carry_out(argv, environ, name):
+def understand(argv, environ):
+    """(mode: b"m" send, b"p" show the queue or b"s" SMTP; qmail-inject's arguments for sending), with the
+    variables in environ changed as qmail-inject needs them. Raises Usage and BadOption."""
     options = Options(argv, b"vimte:f:p:o:B:F:EJxb:")
-    from_header, sender = False, None
+    strategy, sender = b"-a", None
     for letter, value in options:
         if letter == b"t":
-            from_header = True
+            strategy = b"-H"
         elif letter == b"f":
             sender = value
         elif letter == b"F":
@@ -71,30 +88,15 @@ def carry_out(argv, environ, name):
         elif letter in b"EJ":
             options.skip_word()
         elif letter == b"b":
-            if value[:1] == b"p":
-                return show_queue(environ)
-            if value[:1] == b"s":
-                return speak_smtp(environ)
-            if value[:1] != b"m":
+            if value[:1] not in (b"m", b"p", b"s"):
                 raise Usage
-    if name == "mailq":
-        return show_queue(environ)
-    if name == "newaliases":
-        errors.say("sendmail: fatal: please use fastforward/newaliases instead")
-        return errors.PERMANENT
-    return send(from_header, sender, options.rest, environ)
-
-
-def send(from_header, sender, recipients, environ):
-    words = [b"-H" if from_header else b"-a"]
+            if value[:1] != b"m":
+                return value[:1], []
+    words = [strategy]
     if sender is not None:
         words += [b"-f", sender]
         become_sender(environ, sender)
-    words += [b"--", *recipients]
-    if home.ours("qmail-inject"):
-        from .qmail_inject import inject    # not for -bs and -bp
-        return inject(words, environ)
-    return execute("qmail-inject", words, environ)
+    return b"m", [*words, b"--", *options.rest]
 
 
 def become_sender(environ, sender):
