@@ -11,24 +11,25 @@ must stay true whatever fails, a power cut included:
 
 The name is TIME.N.HOST as ever: seconds since 1970, a number, the host. C qmail's number is the
 pid of a process that delivers once. Ours deliver many times a second, and pids repeat between
-containers that share a host name, so above the pid (22 bits) the number holds 32 random bits.
+containers that share a host name; so the number is, in digits of fixed width, the microsecond,
+the pid and 32 random bits. Names in their order are messages in theirs.
 """
 import os
 import time
 
 from . import netio
 
-PID_BITS = 22                       # Linux: pid_max is at most 2 ** 22
 RANDOM_BYTES = 4
 TRIES = 3                           # names tried when one is taken
 SUBDIRECTORIES = (b"tmp", b"new", b"cur")
 
 
-def name(now=None):
-    """A file name that no other delivery uses: b"1795338307.18014398509486202.mail.example"."""
-    number = int.from_bytes(os.urandom(RANDOM_BYTES), "big") << PID_BITS | os.getpid()
+def name():
+    """A file name that no other delivery uses: b"1795338307.65432100047113735928559.mail.example"."""
+    seconds, nanoseconds = divmod(time.time_ns(), 1_000_000_000)
+    random = int.from_bytes(os.urandom(RANDOM_BYTES), "big")
     host = os.fsencode(os.uname().nodename).replace(b"/", b"\\057").replace(b":", b"\\072")
-    return b"%d.%d.%b" % (time.time() if now is None else now, number, host)
+    return b"%d.%06d%07d%010d.%b" % (seconds, nanoseconds // 1000, os.getpid(), random, host)
 
 
 def enter(directory):
