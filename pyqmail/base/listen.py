@@ -8,9 +8,6 @@ another when one dies, and it never touches a connection itself. SIGTERM: worker
 finish what they have, bounded by GRACE. SIGHUP is passed on to the workers, which read their
 rules and control files again.
 
-With role=None the workers keep the caller's uid: for programs that must take a user's uid after a
-login. Such a worker hands every connection to a process of its own (`fork_each`).
-
 Whom to admit, the variables of a connection and the log lines: gate.py.
 """
 import os
@@ -186,79 +183,6 @@ def raise_descriptor_limit(total):
     if soft != resource.RLIM_INFINITY and soft < wanted:
         limit = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
         resource.setrlimit(resource.RLIMIT_NOFILE, (limit, hard))
-
-
-def fork_each(worker, doors, handle):
-    """tcpserver's way, as the life of a worker: a process for every connection.
-
-    doors: the Gate. handle(environ) runs in the new process, which has the connection as descriptors
-    0 and 1, default signals and the worker's uid; what it returns is its exit status. On SIGTERM
-    the worker stops accepting and leaves the sessions to end by themselves.
-    """
-    reader, writer = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
-    sig.wakeup(writer)
-    ends, visitors, accepting = [], {}, False
-    sig.catch(sig.TERM, lambda: ends.append(True))
-    sig.catch(sig.HUP, doors.reload)
-    sig.catch(sig.CHLD, lambda: None)
-    with selectors.DefaultSelector() as selector:
-        selector.register(reader, selectors.EVENT_READ)
-        while not ends:
-            if accepting != (len(visitors) < worker.share):
-                accepting = not accepting
-                for sock in worker.sockets:
-                    if accepting:
-                        selector.register(sock, selectors.EVENT_READ)
-                    else:
-                        selector.unregister(sock)
-            for key, _ in selector.select():
-                if key.fd == reader:
-                    drain(reader)
-                elif len(visitors) < worker.share:
-                    accept_and_fork(worker, key.fileobj, doors, handle, visitors)
-            for pid, status in reap():
-                if pid in visitors:
-                    doors.leave(visitors.pop(pid), status)
-
-
-def accept_and_fork(worker, listener, doors, handle, visitors):
-    try:
-        sock = accept(listener)
-    except OSError as why:
-        errors.say(doors.name, ": warning: unable to accept: ", errors.text(why))
-        time.sleep(FULL_PAUSE)      # those who have descriptors must finish first
-        return
-    if sock is None:
-        return
-    with sock:
-        visit = doors.enter(sock)
-        if visit is None:
-            return
-        try:
-            pid = os.fork()
-        except OSError as why:
-            errors.say(doors.name, ": warning: dropping connection, unable to fork: ", errors.text(why))
-            doors.leave(visit, errors.TEMPORARY)
-            time.sleep(FULL_PAUSE)
-            return
-        if pid:
-            visitors[pid] = visit
-            return
-        status = errors.TEMPORARY
-        try:
-            sig.wakeup(-1)
-            sig.default(sig.TERM, sig.HUP, sig.CHLD)
-            for other in worker.sockets:
-                other.close()
-            sock.setblocking(True)
-            os.dup2(sock.fileno(), 0)
-            os.dup2(sock.fileno(), 1)
-            sock.close()
-            status = handle(visit.environ) or 0
-        except Exception as why:
-            errors.say(doors.name, ": warning: ", f"{type(why).__name__}: {why}"[:300], errors.where(why))
-        finally:
-            os._exit(status)
 
 
 def accept(listener):

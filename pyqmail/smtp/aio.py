@@ -100,7 +100,7 @@ class Connection(SMTP):
     def _carry_out(self):
         session = self.smtp
         while self.transport is not None and self._busy_since is None:
-            if self._draining and not session.in_message:
+            if self._draining and not session.in_message and not session.closed:
                 session.close(smtp.ENDING)
             event = session.next_event()
             if event is smtp.NEED_DATA:

@@ -51,7 +51,8 @@ class Server:
 
     def confine(self):
         """No new rights for anybody we start, and no more memory than sessions need; but a qmail-queue that
-        was put in place of ours may be set-uid and hungry."""
+        was put in place of ours may be set-uid and hungry. When such a one turns up later, this worker
+        ends and another one, not confined, takes over (accept)."""
         self.confined = not self.foreign_queue()
         if self.confined:
             prot.no_new_privileges()
@@ -66,11 +67,9 @@ class Server:
             return False            # unreadable rules admit nobody
 
     def reload(self):
-        """SIGHUP. A worker that gave up the right to run the queue program it now should lets another take over."""
+        """SIGHUP."""
         self.gate.reload()
         self.policies.forget()
-        if self.confined and self.foreign_queue():
-            self.end()
 
     # accepting
 
@@ -102,14 +101,17 @@ class Server:
         session, timeout = self.session(visit)
 
         def ended(connection, status):
-            self.connections.discard(connection)
-            self.gate.leave(visit, status)
-            self.resume()
-            self.settle()
+            if connection in self.connections:
+                self.connections.remove(connection)
+                self.gate.leave(visit, status)
+                self.resume()
+                self.settle()
         connection = aio.Connection(self.loop, session, visit.environ, timeout, ended)
         self.connections.add(connection)
         if len(self.connections) >= self.worker.share:
             self.pause()
+        if self.confined and (b"QMAILQUEUE" in visit.environ or not home.ours("qmail-queue")):
+            self.end()              # no message may go to that program from here
         sock.setblocking(False)
         self.loop.create_task(self.connect(connection, sock, ended))
 
