@@ -27,13 +27,24 @@ def getpw(local):
         account = find(user.lower())
         if account and (not alone or account.pw_uid == alone[0]) and owns_home(account):
             return fields(account, b"" if extension is None else BREAK, extension or b"")
+    return fields(alias(alone), BREAK, local)
+
+
+def alias(alone):
+    """The account that controls what nobody else does. Raises Undecided.
+
+    Its home is that of the system's account; but where that is the alias directory of another
+    installation on the same machine, and this one has its own, it is this one's.
+    """
+    ours = home.path("alias")
     if alone:
-        account = pwd.struct_passwd(("alias", "", *alone, "", home.path("alias"), ""))
-    else:
-        account = find(b"alias")
+        return pwd.struct_passwd(("alias", "", *alone, "", ours, ""))
+    account = find(b"alias")
     if account is None:
         raise Undecided(NO_ALIAS)
-    return fields(account, BREAK, local)
+    if os.path.basename(account.pw_dir) == "alias" and account.pw_dir != ours and owns(account, ours):
+        return pwd.struct_passwd((*account[:5], ours, account.pw_shell))
+    return account
 
 
 def candidates(local):
@@ -71,10 +82,13 @@ def certainly_absent(name):
 
 def owns_home(account):
     """True if the account is not root's and its home exists and is its own. Raises Undecided."""
-    if account.pw_uid == 0:
-        return False
+    return account.pw_uid != 0 and owns(account, account.pw_dir)
+
+
+def owns(account, directory):
+    """True if the directory exists and is the account's. Raises Undecided."""
     try:
-        return os.stat(account.pw_dir).st_uid == account.pw_uid
+        return os.stat(directory).st_uid == account.pw_uid
     except OSError as why:
         if errors.passing(why):
             raise Undecided(NFS) from why
