@@ -9,7 +9,7 @@ import os
 from ..base import errors, home, netio
 from ..users import lookup
 from ..users.codes import SYSTEM, Undecided
-from . import classic, ending, orders, warm, wire
+from . import classic, ending, orders, wire
 
 READ = 1 << 16                      # bytes read at a time from qmail-send, and of a delivery's output
 FOREIGN_UID = b"ZThis installation delivers only to its owner. (#4.3.5)\n"
@@ -105,23 +105,21 @@ class LocalSpawner:
             self._ended(delivery, SYSTEM)
 
     def _deliver(self, delivery, who):
+        """Give the delivery to a warm process, or to bin/qmail-local if that is not ours, if it is for qmail-local
+        to refuse (a home that is not absolute), or if nothing else takes it. Raises OSError: no fork."""
         if who and self._alone is not None and who.uid != self._alone:
             delivery.report = FOREIGN_UID
             self._ended(delivery, SYSTEM)
             return
-        def ended(status):
-            self._ended(delivery, status)
-        order = delivery.order
-        if who and who.home.startswith(b"/") and home.ours("qmail-local"):
-            arguments = (who.user, who.home, delivery.local, who.dash, who.ext, delivery.domain, order.sender,
-                         self._aliasempty)
-            if warm.Pool.fits(arguments):
-                self._pool.deliver(who.uid, who.gid, arguments, delivery.message, delivery.output, ended)
-                self._hand_over(delivery)
-                return
-        classic.deliver(self._loop, delivery.message, delivery.output, ended, {
-            "controller": who, "local": delivery.local, "domain": delivery.domain, "sender": order.sender,
-            "aliasempty": self._aliasempty, "environ": self._environ, "getpw_ids": self._getpw_ids})
+        descriptors, ended = (delivery.message, delivery.output), lambda status: self._ended(delivery, status)
+        arguments = who and (who.user, who.home, delivery.local, who.dash, who.ext, delivery.domain,
+                             delivery.order.sender, self._aliasempty)
+        if who and who.home.startswith(b"/") and home.ours("qmail-local") and self._pool.fits(arguments):
+            self._pool.deliver(who.uid, who.gid, arguments, *descriptors, ended)
+        else:
+            classic.deliver(self._loop, *descriptors, ended, {
+                "controller": who, "local": delivery.local, "domain": delivery.domain, "sender": delivery.order.sender,
+                "aliasempty": self._aliasempty, "environ": self._environ, "getpw_ids": self._getpw_ids})
         self._hand_over(delivery)
 
     @staticmethod

@@ -99,7 +99,7 @@ class Resolver:
 
     def _readable(self, process):
         try:
-            answer = process.socket.recv(PACKET * 2)
+            answer = process.socket.recv(2 * PACKET)
         except OSError:
             answer = b""
         if not answer or not process.answered:

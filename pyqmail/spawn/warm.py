@@ -20,7 +20,7 @@ IDLE_PROCESSES = 20                 # processes without work that are kept; the 
 IDLE_TIME = 60                      # s without work after which a process goes
 DELIVERIES_MAX = 1000               # of one process
 AGE_MAX = 3600                      # s of one process
-PACKET = 150_000                    # bytes; longer arguments take the way through bin/qmail-local
+PACKET = 50_000                     # bytes; longer arguments take the way through bin/qmail-local
 SOCKET, HOME, NULL = 3, 4, 5        # descriptors of the process
 LOWEST_FREE = 6
 
@@ -165,7 +165,7 @@ def serve(user, deliver, umask):
     prot.not_dumpable()
     sock = socket.socket(fileno=SOCKET)
     while True:
-        packet, fds, _, _ = socket.recv_fds(sock, PACKET, 2, socket.MSG_CMSG_CLOEXEC)
+        packet, fds, _, _ = socket.recv_fds(sock, 2 * PACKET, 2, socket.MSG_CMSG_CLOEXEC)
         if len(fds) != 2:
             os._exit(0)                 # end of file: qmail-lspawn does not need us any more, or is gone
         code, sound = one_delivery(deliver, packet.split(b"\0"), *fds, umask)

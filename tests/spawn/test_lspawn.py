@@ -64,11 +64,20 @@ class Home:
 class Spawner:
     """A running qmail-lspawn: what qmail-send sees of it."""
 
-    def __init__(self, home):
+    def __init__(self, home, **identity):
         self.process = subprocess.Popen([f"{home.path}/bin/qmail-lspawn", "./Mailbox"], stdin=subprocess.PIPE,
-                                        stdout=subprocess.PIPE, bufsize=0, env={"PATH": "/usr/bin:/bin"})
+                                        stdout=subprocess.PIPE, bufsize=0, env={"PATH": "/usr/bin:/bin"}, **identity)
         self.pid, self.reader = self.process.pid, wire.ReportReader()
         assert self.process.stdout.read(1) == b"x"
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.process.kill()
+        self.process.wait()
+        self.process.stdin.close()
+        self.process.stdout.close()
 
     def order(self, recipient, delnum=0, sender=b"s@a.example"):
         self.process.stdin.write(wire.order(delnum, b"0/23", sender, recipient))
@@ -118,12 +127,8 @@ def home(built):
 
 @pytest.fixture
 def spawner(home):
-    found = Spawner(home)
-    yield found
-    found.process.kill()
-    found.process.wait()
-    found.process.stdin.close()
-    found.process.stdout.close()
+    with Spawner(home) as found:
+        yield found
 
 
 def test_who_a_warm_process_is(home, spawner):
@@ -293,3 +298,16 @@ def test_the_message_is_a_file_of_qmailq(home, spawner):
         assert not stat.S_IMODE(os.stat(f"{home.path}/joe/Mailbox").st_mode) & 0o077
     finally:
         os.chmod(f"{home.path}/queue/mess/0/23", 0o644)
+
+
+def test_private_home_delivers_to_its_owner_only():
+    with tempfile.TemporaryDirectory(prefix="lspawn-", dir="/tmp") as path:
+        home = Home(path)
+        home.file("alias/.qmail-default", b"./box\n")
+        for directory, names, files in os.walk(path):
+            for name in (*names, *files, "."):
+                os.lchown(f"{directory}/{name}", JOE, GROUP)
+        with Spawner(home, user=JOE, group=GROUP, extra_groups=[]) as spawner:
+            assert spawner.deliver(b"joe@h") == b"Kdid 1+0+0\n"
+            assert spawner.deliver(b"sue-x@h") == b"ZThis installation delivers only to its owner. (#4.3.5)\n"
+            assert spawner.deliver(b"daemon@h") == b"Kdid 1+0+0\n" and os.path.exists(f"{path}/alias/box")
