@@ -83,9 +83,10 @@ def settings():
                 endpoint.parse(address)
             except (ValueError, OSError):
                 yield f"control/{service.control}: not an address and port: {address}"
-    source, compiled = home.path(services.RULES), home.path(f"{services.RULES}.cdb")
-    if os.path.exists(source) and (not os.path.exists(compiled) or os.stat(source).st_mtime > os.stat(compiled).st_mtime):
-        yield f"{compiled} is older than {source}: run qmailctl cdb"
+    for source in filter(os.path.exists, map(home.path, services.RULES)):
+        compiled = f"{source}.cdb"
+        if not os.path.exists(compiled) or os.stat(source).st_mtime > os.stat(compiled).st_mtime:
+            yield f"{compiled} is older than {source}: run qmailctl cdb"
 
 
 def processes():

@@ -19,7 +19,7 @@ SERVICES = (
     Service("pop3d", "pop3listen", ("bin/qmail-popup", "--listen"), "POP3"),
 )
 NAMES = tuple(service.name for service in SERVICES)
-RULES = "control/tcp.smtp"
+RULES = ("control/tcp.smtp", "control/tcp.pop3")
 DEV_LOG = "/dev/log"
 PATH = b"/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
@@ -162,5 +162,9 @@ def become(service):
 
 
 def compile_rules():
-    """control/tcp.smtp -> control/tcp.smtp.cdb; the listener sees the new file at the next connection."""
-    commands.run(home.program("tcprules"), home.path(f"{RULES}.cdb"), home.path(f"{RULES}.tmp"), stdin=home.path(RULES))
+    """control/tcp.smtp -> control/tcp.smtp.cdb, and tcp.pop3 if it is there; the listeners see the new
+    files at the next connection. Returns what was compiled, as paths."""
+    present = [path for path in map(home.path, RULES) if os.path.exists(path)]
+    for path in present:
+        commands.run(home.program("tcprules"), f"{path}.cdb", f"{path}.tmp", stdin=path)
+    return present

@@ -6,38 +6,43 @@ Source: qmail's config and config-fast.
 import os
 import socket
 
-from ..base import endpoint, home
+from ..base import endpoint
 from ..base.errors import Temporary
 
+NO_DOMAIN = "localdomain"
 SKELETONS = ("root", "postmaster", "mailer-daemon")
 
 
 def host_name():
-    """The host's name in lower case, fully qualified where the machine knows it so."""
-    names = (socket.getfqdn(), socket.gethostname())
-    usable = [name.rstrip(".").lower() for name in names if name and not name.lower().startswith("localhost")]
-    return next((name for name in usable if "." in name), usable[0] if usable else "localhost")
+    """The host's name in lower case, fully qualified; with NO_DOMAIN if the machine does not know its
+    domain: qmail-inject makes names without a dot complete, so `me` needs one."""
+    names = [name.rstrip(".").lower() for name in (socket.getfqdn(), socket.gethostname())]
+    for name in names:
+        if "." in name and not name.startswith("localhost."):
+            return name
+    return f"{names[-1] or 'localhost'}.{NO_DOMAIN}".replace(f".{NO_DOMAIN}.{NO_DOMAIN}", f".{NO_DOMAIN}")
 
 
 def default_domain(name):
-    """What follows the first dot, if at least two parts do: mail.a.example -> a.example"""
-    first, _, rest = name.partition(".")
-    return rest if "." in rest else name
+    """What follows the first dot, if that is a domain itself: mail.a.example -> a.example"""
+    rest = name.partition(".")[2]
+    return rest if "." in rest or rest == NO_DOMAIN else name
 
 
 def plus_domain(name):
-    """The last two parts: mail.a.example -> a.example"""
+    """The last two parts: mail.b.a.example -> a.example"""
     return ".".join(name.split(".")[-2:])
 
 
 def controls(name, smtp, pop3):
     """{control file: content} of an installation on the host `name` that listens at these addresses
     (from addresses())."""
-    local = dict.fromkeys((name, name.partition(".")[0], "localhost"))
-    local = "".join(f"{entry}\n" for entry in local)
+    domain = default_domain(name)
+    names = dict.fromkeys((name, name.partition(".")[0], "localhost", f"localhost.{domain}"))
+    local = "".join(f"{entry}\n" for entry in names)
     return {
         "me": f"{name}\n",
-        "defaultdomain": f"{default_domain(name)}\n",
+        "defaultdomain": f"{domain}\n",
         "plusdomain": f"{plus_domain(name)}\n",
         "locals": local,
         "rcpthosts": local,
@@ -53,7 +58,7 @@ def write_missing(directory, files, mode=0o644):
     written = []
     for name, content in files.items():
         try:
-            fd = os.open(home.path(directory, name), os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
+            fd = os.open(f"{directory}/{name}", os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
         except FileExistsError:
             continue
         with open(fd, "w", encoding="utf-8") as f:

@@ -110,13 +110,13 @@ class Setup:
 
     def configure(self):
         name = settings.host_name()
-        for written in settings.write_missing("control", settings.controls(name, self.smtp, self.pop3)):
+        for written in settings.write_missing(home.path("control"), settings.controls(name, self.smtp, self.pop3)):
             self.tell(f"made control/{written}")
-        settings.write_missing("control", {"tcp.smtp": RULES})
-        if not os.path.exists(home.path(f"{services.RULES}.cdb")):
+        settings.write_missing(home.path("control"), {"tcp.smtp": RULES})
+        if not os.path.exists(home.path("control/tcp.smtp.cdb")):
             services.compile_rules()
         with open(home.path("boot/maildir"), encoding="utf-8") as f:
-            settings.write_missing(".", {"rc": f.read()}, 0o755)
+            settings.write_missing(home.HOME, {"rc": f.read()}, 0o755)
         self.aliases()
         if not self.root:
             self.one_user()
@@ -132,16 +132,23 @@ class Setup:
 
     def aliases(self):
         """root, postmaster and mailer-daemon go to whoever installs, by way of sudo or not; from
-        plain root to alias's own Maildir."""
+        plain root to alias's own Maildir. Alias's home is what the system's accounts say: with
+        several installations on one machine they share it."""
         person = os.environ.get("SUDO_USER", "") if self.root else pwd.getpwuid(os.geteuid()).pw_name
         known = person and person != "root" and users.user_exists(person)
         content = f"&{person}\n" if known else ""
-        alias = home.path("alias")
         uid, gid = accounts.ids("alias")
+        alias = pwd.getpwnam("alias").pw_dir if self.root else home.path("alias")
+        if not os.path.lexists(alias):
+            os.makedirs(os.path.dirname(alias), 0o755, exist_ok=True)
+            os.mkdir(alias, 0o700)
+            os.chown(alias, uid, accounts.gid("qmail"))
+            os.chmod(alias, 0o2755)
+            self.tell(f"made {alias}, the home of the user alias")
 
         def make():
             mailboxes.make(f"{alias}/Maildir")
-            for name in settings.write_missing("alias", {f".qmail-{name}": content for name in settings.SKELETONS}):
+            for name in settings.write_missing(alias, {f".qmail-{name}": content for name in settings.SKELETONS}):
                 os.chmod(f"{alias}/{name}", 0o644)
             return True
         if not mailboxes.as_user(uid, gid, make):

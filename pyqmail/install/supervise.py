@@ -106,7 +106,7 @@ class Supervisor:
             os.read(self.wake, 512)
         while True:
             try:
-                pid, _ = os.waitpid(-1, os.WNOHANG)
+                pid, status = os.waitpid(-1, os.WNOHANG)
             except ChildProcessError:
                 return
             if not pid:
@@ -114,6 +114,9 @@ class Supervisor:
             for kept in (*self.loggers, *self.programs):
                 if kept.pid == pid:
                     kept.ended()
+                    if not self.ending:
+                        errors.say(f"qmailctl: warning: {kept.name} ended with status "
+                                   f"{os.waitstatus_to_exitcode(status)}, starting it again")
 
     def end_loggers(self):
         """They end when nobody can write to them any more."""

@@ -11,7 +11,7 @@ stat       what runs, since when, and how long the queue is
 queue      how long the queue is, and what is in it
 doqueue    try everything in the queue now (forgets dead hosts, sends ALRM to qmail-send)
 reload     read control/locals and control/virtualdomains again (HUP), and the listeners' settings
-cdb        compile control/tcp.smtp
+cdb        compile control/tcp.smtp and control/tcp.pop3
 pause      stop all services where they are; cont goes on
 cont       go on after pause
 doctor     compare the installation with what it should be; one line for each deviation
@@ -293,8 +293,8 @@ def tell(names, number, send=services.signal):
 
 
 def cdb():
-    services.compile_rules()
-    say(f"compiled {home.path(services.RULES)}")
+    for path in services.compile_rules():
+        say(f"compiled {path}")
     return 0
 
 
