@@ -72,7 +72,7 @@ def of_private_home(name, password, uid, *, file=None):
     except KeyError:
         raise Temporary(f"no account with uid {uid}") from None
     known = uid != 0 and name == account.name
-    accepted = by_hash(password, poppasswd.find(account.name, file) if known else b"", b"")
+    accepted = by_hash(password, poppasswd.find(account.name, uid, file) if known else b"", b"")
     return account if accepted and known else None
 
 

@@ -6,7 +6,7 @@ Nobody but root may compare a password with the system's, so a private home keep
 import errno
 import os
 
-from ..base import home, netio
+from ..base import accounts, home, netio
 from ..base.errors import Temporary, text
 from . import hashes
 
@@ -15,13 +15,14 @@ def path():
     return home.path("users", "poppasswd")
 
 
-def find(name, file=None):
-    """The hash of `name`; b"" if there is none. Raises Temporary if the file cannot be trusted or read."""
+def find(name, owner, file=None):
+    """The hash of `name`; b"" if there is none. The file must belong to the uid `owner`, or to root, and be
+    closed to all others. Raises Temporary if it is not, or cannot be read."""
     file = file or path()
     try:
         status = os.stat(file)
-        if status.st_mode & 0o077 or status.st_uid not in (0, os.geteuid()) and os.geteuid() != 0:
-            raise Temporary(f"{file} must be its owner's alone (mode 0600)")
+        if status.st_mode & 0o077 or status.st_uid not in (0, owner):
+            raise Temporary(f"{file} must belong to uid {owner} and have mode 0600")
         data = netio.read_file(file)
     except OSError as why:
         if why.errno == errno.ENOENT:
@@ -47,7 +48,10 @@ def put(name, password, file=None):
     lines.append(name + b":" + hashes.make(password))
     fd = os.open(f"{file}.new", os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
     try:
-        os.fchmod(fd, 0o600)
+        os.fchmod(fd, 0o600)            # one that a broken-off attempt left may be anything
+        alone = accounts.private()
+        if os.geteuid() == 0 and alone:
+            os.fchown(fd, *alone)
         netio.write_all(fd, b"\n".join(lines) + b"\n")
         os.fsync(fd)
     finally:

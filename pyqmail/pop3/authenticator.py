@@ -11,7 +11,7 @@ import socket
 import time
 
 from ..auth import accounts, accounts_pam, checkpassword
-from ..base import errors, gate, home, listen, sig
+from ..base import accounts as roles, errors, gate, home, listen, sig
 from . import handover, serve, session
 
 NAME = "qmail-popup"
@@ -200,6 +200,8 @@ def quoted(name):
 
 def warm():
     """Load what the first login would need, before there are processes that would each load it."""
+    if roles.private():
+        return
     try:
         accounts_pam.load()
     except accounts_pam.Unavailable:

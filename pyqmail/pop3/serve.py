@@ -21,6 +21,14 @@ class Client:
         sig.catch(sig.ALRM, _gone)
         sig.ignore_pipe()
 
+    def check(self):
+        """Raises Gone if one of the descriptors is not open."""
+        try:
+            os.fstat(self._reading)
+            os.fstat(self._writing)
+        except OSError:
+            raise Gone from None
+
     def read(self, limit):
         sig.alarm(self._timeout)
         try:

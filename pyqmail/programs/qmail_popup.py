@@ -36,6 +36,7 @@ def main(argv):
         return listen(argv[1:])
     client = serve.Client(0, 1)
     try:
+        client.check()              # a pipe of ours must not come to stand in the client's place
         if len(argv) < 2:
             client.write(session.error(b"usage: popup hostname subprogram"))
         else:

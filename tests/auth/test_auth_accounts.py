@@ -90,6 +90,8 @@ def test_private_home(tmp_path, nobody):
     file = str(tmp_path / "poppasswd")
     poppasswd.put(b"nobody", b"secret", file)
     poppasswd.put(b"root", b"secret", file)
+    if os.getuid() == 0:
+        os.chown(file, nobody.pw_uid, nobody.pw_gid)
     assert os.stat(file).st_mode & 0o777 == 0o600
 
     def ask(name, password, uid=nobody.pw_uid):
@@ -104,16 +106,25 @@ def test_private_home(tmp_path, nobody):
     assert ask(b"nobody", b"secret") is None and ask(b"nobody", b"other") is not None
 
 
+@pytest.mark.root
+def test_poppasswd_must_be_its_users(tmp_path):
+    file = tmp_path / "poppasswd"
+    poppasswd.put(b"joe", b"secret", str(file))
+    os.chown(file, 4243, 4243)
+    with pytest.raises(Temporary):
+        poppasswd.find(b"joe", 4242, str(file))
+
+
 def test_poppasswd_must_be_private(tmp_path):
     file = tmp_path / "poppasswd"
     file.write_bytes(b"nobody:" + hashes.make(b"secret") + b"\n")
     file.chmod(0o640)
     with pytest.raises(Temporary):
-        poppasswd.find(b"nobody", str(file))
+        poppasswd.find(b"nobody", os.getuid(), str(file))
     file.chmod(0o600)
-    assert hashes.matches(b"secret", poppasswd.find(b"nobody", str(file)))
-    assert poppasswd.find(b"nobod", str(file)) == b""
-    assert poppasswd.find(b"nobody", str(tmp_path / "absent")) == b""
+    assert hashes.matches(b"secret", poppasswd.find(b"nobody", os.getuid(), str(file)))
+    assert poppasswd.find(b"nobod", os.getuid(), str(file)) == b""
+    assert poppasswd.find(b"nobody", os.getuid(), str(tmp_path / "absent")) == b""
 
 
 @pytest.mark.parametrize("name, password", [(b"a:b", b"x"), (b"", b"x"), (b"a", b""), (b"a\n", b"x"), (b"a", b"x\0")])

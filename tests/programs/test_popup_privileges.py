@@ -45,6 +45,12 @@ def test_classic():
         assert popup.wait() == 1
 
 
+@pytest.mark.parametrize("closed", ["<&-", ">&-"])
+def test_without_a_client_it_ends(closed):
+    done = subprocess.run(["/bin/sh", "-c", f'exec "{ROOT}/bin/qmail-popup" h true {closed}'], capture_output=True)
+    assert (done.returncode, done.stdout, done.stderr) == (1, b"", b"")
+
+
 @pytest.fixture
 def home(libraries):
     path = tempfile.mkdtemp()
