@@ -46,7 +46,7 @@ ROUNDS = 64                         # steps of each kind a turn, before reports 
 SLACK = 1                           # s added to every wait for a due time
 LONGEST_WAIT = 60                   # s; then the clock is looked at: it may have been set
 PAUSE = 10                          # s, the whole program, after trouble that blocks everything
-PREPROCESSORS, SYNCERS = 16, 4  # threads; started when needed
+PREPROCESSORS, SYNCERS = 12, 4  # threads; started when needed
 SWITCH = 0.0005                     # s a thread may compute while the loop wants to
 
 
@@ -76,7 +76,7 @@ def start():
     the process."""
     sig.ignore_pipe()
     sig.default(sig.CHLD, sig.INT)
-    if not home_is_there():
+    if not is_there(home.path(".")):
         raise CannotStart("unable to switch to home directory")
     try:
         controls = Controls()
@@ -106,9 +106,10 @@ def start():
     return controls
 
 
-def home_is_there():
+def is_there(directory):
+    """True if a directory, given with a "." behind it, could be entered."""
     try:
-        os.stat(home.path("."))
+        os.stat(directory)
         return True
     except OSError:
         return False
@@ -132,6 +133,7 @@ class Sender:
         self.jumps = JumpDetector(self.clock)
         self.wake = Wake()
         self.ending = self.hurry = self.reread_asked = False
+        self.signals = 0            # how many came
         self.catch_signals()
         queue = os.open(".", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
         self.preprocessors, self.syncers, self.bouncers = pools = [
@@ -155,7 +157,10 @@ class Sender:
 
     def catch_signals(self):
         def ask(name):
-            return lambda: setattr(self, name, True)
+            def handler():
+                setattr(self, name, True)
+                self.signals += 1
+            return handler
         sig.wakeup(self.wake.writer)
         sig.catch(sig.TERM, ask("ending"))
         sig.catch(sig.ALRM, ask("hurry"))
@@ -243,7 +248,9 @@ class Sender:
         """Milliseconds until the next thing is due."""
         if self.ready_now():
             return 0
-        due = [self.sweep.next_sweep, self.done.first(), self.entry.failed.first()]
+        due = [self.sweep.next_sweep, self.entry.failed.first()]
+        if not self.cleaner.crowded:
+            due.append(self.done.first())
         if not self.ending:
             due.append(self.todo.next_scan if not self.todo.scanning else None)
             if self.deliveries.room:
@@ -252,16 +259,21 @@ class Sender:
         return 0 if seconds <= 0 else min(seconds + SLACK, LONGEST_WAIT) * 1000
 
     def ready_now(self):
-        if self.sweep.sweeping and not self.cleaner.crowded or self.finisher.ready:
+        if any(pool.ready for pool in self.pools) or self.finisher.ready:
+            return True
+        if self.sweep.sweeping and not self.cleaner.crowded:
             return True
         return not self.ending and (self.todo.wants_turn
                                     or any(self.deliveries.wants_turn(one) for one in self.channels.values()))
 
     def pause(self, line):
-        """Trouble that stops everything: say so, and wait. Ends early at a signal."""
+        """Trouble that stops everything: say so, and wait. Ends early at a signal only."""
         self.log.say(line.encode())
         self.log.flush()
-        select.select([self.wake.reader], [], [], PAUSE)
+        end, signals = self.clock.monotonic() + PAUSE, self.signals
+        while (left := end - self.clock.monotonic()) > 0 and self.signals == signals:
+            select.select([self.wake.reader], [], [], left)
+            self.wake.clear()       # work that threads finished meanwhile is seen by ready_now()
 
     # ------------------------------------------------------------ events
 
@@ -275,19 +287,17 @@ class Sender:
             self.reread()
 
     def reread(self):
-        if not home_is_there():
+        """locals and virtualdomains. We stay in the queue that we have locked, but say what qmail says when
+        QMAILHOME or its queue is away."""
+        if not is_there(home.path(".")):
             self.log.say(b"alert: unable to reread controls: unable to switch to home directory")
             return
         try:
             self.controls.reread()
         except Reread as why:
             self.log.say(f"alert: unable to reread control/{why}".encode())
-        while True:
-            try:
-                os.chdir(home.path("queue"))
-                return
-            except OSError:
-                self.pause("alert: unable to switch back to queue directory; HELP! sleeping...")
+        while not is_there(home.path("queue", ".")):
+            self.pause("alert: unable to switch back to queue directory; HELP! sleeping...")
 
     def take_clock(self):
         """The clock was set back: what is waited for must not wait longer for it."""

@@ -64,6 +64,9 @@ class Finisher:
             rest = "" if str(why).startswith("bounce/") else messages.LATER
             self._log.say(messages.warning("unable to stat", str(why), rest))
             self._later(number)
+        except Exception as why:        # a bug, no memory: the message must not be forgotten
+            self._log.say(messages.warning("unable to finish", f"msg {number}", f": {why!r:.300}{messages.LATER}"))
+            self._later(number)
 
     @staticmethod
     def _finished_already(number):

@@ -1,7 +1,6 @@
 """From todo to info, local and remote: the envelope of a new message is sorted by channel.
 
-Runs in a worker thread: it waits for the disk (two or three syncs a message, many messages at a time),
-while the loop goes on delivering. A list of a million recipients passes through in pieces.
+Runs in a worker thread: it waits for the disk, many messages at a time, while the loop goes on delivering. A list of a million recipients passes through in pieces.
 
 What must stay true:
 - As long as todo/N exists, info/N, local/N and remote/N mean nothing and are made anew; so an
@@ -30,11 +29,12 @@ class Trouble(Exception):
     """A step failed; its text goes into the log as a warning."""
 
 
-def preprocess(number, routing, queue):
-    """Sort todo/N by channel. routing: a rewrite.Routing. queue: descriptor of queue/."""
+def preprocess(number, routing, queue, flush=os.fsync):
+    """Sort todo/N by channel. routing: a rewrite.Routing. queue: descriptor of queue/. flush(fd): puts a
+    file's data on the disk, its metadata at the latest with the next fsync of a file written after it."""
     lines, files = [], {}
     try:
-        _preprocess(number, routing, queue, lines, files)
+        _preprocess(number, routing, queue, flush, lines, files)
         channels = tuple(channel for channel in ("local", "remote") if channel in files)
     except Trouble as why:
         lines.append(messages.warning(str(why)))
@@ -45,7 +45,7 @@ def preprocess(number, routing, queue):
     return Preprocessed(number, lines, channels)
 
 
-def _preprocess(number, routing, queue, lines, files):
+def _preprocess(number, routing, queue, flush, lines, files):
     todo = names.flat("todo", number)
     with _Step("unable to open", todo):
         fd = os.open(todo, READ, dir_fd=queue)
@@ -83,13 +83,12 @@ def _preprocess(number, routing, queue, lines, files):
                 raise Trouble(f"unknown record type in {todo}")
     finally:
         os.close(fd)
-    in_order = [files[kind] for kind in ("info", "local", "remote") if kind in files]
-    for file in in_order:
+    *others, last = [files[kind] for kind in ("info", "local", "remote") if kind in files]
+    for file in others:
         file.flush()
-    for file in in_order[1:]:
-        file.start_writing()
-    for file in in_order:
-        file.sync()
+        file.sync(flush)
+    last.flush()                    # after the others' data: so its commit is theirs, or a later one
+    last.sync(os.fsync)
 
 
 class _Step:
@@ -125,10 +124,10 @@ class _File:
         self._held, self._size = [], 0
 
     def put(self, record):
+        if self._size > HELD:       # before adding: something is always left for the last flush
+            self.flush()
         self._held.append(record)
         self._size += len(record)
-        if self._size > HELD:
-            self.flush()
 
     def flush(self):
         data, self._held, self._size = b"".join(self._held), [], 0
@@ -136,14 +135,6 @@ class _File:
             while data:
                 data = data[os.write(self.fd, data):]
 
-    def start_writing(self):
-        """Have the kernel begin to write, so that the sync of another file commits this one's metadata
-        as well: one journal commit for a message's files. Only a hint."""
-        try:
-            os.posix_fadvise(self.fd, 0, 0, os.POSIX_FADV_DONTNEED)
-        except OSError:
-            pass
-
-    def sync(self):
+    def sync(self, flush):
         with _Step("trouble fsyncing", self.path):
-            os.fsync(self.fd)
+            flush(self.fd)

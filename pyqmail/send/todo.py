@@ -6,6 +6,7 @@ worker says, qmail-clean removes todo/N, and only its `+` makes the channels due
 """
 import os
 
+from ..base.durable import data_flusher
 from ..queue import names, scan, trigger
 from . import messages
 from .preprocess import preprocess
@@ -21,6 +22,7 @@ class Todo:
     def __init__(self, clock, log, pool, cleaner, controls, channels, done, queue, pause):
         self._clock, self._log, self._pool, self._cleaner, self._controls = clock, log, pool, cleaner, controls
         self._channels, self._done, self._queue, self._pause = channels, done, queue, pause
+        self._flush = data_flusher()
         self._busy = set()          # handed out, or waiting for qmail-clean
         self._stale = frozenset()   # busy when the scan began: their names may still turn up, gone by then
         self._entries = None
@@ -61,7 +63,7 @@ class Todo:
             if number is not None and number not in self._busy and number not in self._stale:
                 self._busy.add(number)
                 self._pool.submit(lambda result, error, number=number: self._preprocessed(number, result, error),
-                                  preprocess, number, self._controls.routing, self._queue)
+                                  preprocess, number, self._controls.routing, self._queue, self._flush)
 
     def _begin(self):
         # The trigger is opened anew before todo is read: a pull from now on means another scan.

@@ -39,6 +39,11 @@ class Pool:
         self._work, self._finished = queue.SimpleQueue(), collections.deque()
         self._started = self.active = 0
 
+    @property
+    def ready(self):
+        """True if collect() has something to hand back."""
+        return bool(self._finished)
+
     def submit(self, then, function, *arguments):
         """Have a thread call function(*arguments); collect() will call then(result, exception), one
         of which is None."""
