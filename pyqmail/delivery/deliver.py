@@ -113,10 +113,11 @@ class Delivery:
         self.report()
 
     def enter_home(self):
+        home = self.order.home
         try:
-            os.chdir(self.order.home)
+            os.chdir(home)
         except OSError as why:
-            raise Temporary(f"Unable to switch to {os.fsdecode(self.order.home)}: {errors.text(why)}. (#4.3.0)") from why
+            raise Temporary(f"Unable to switch to {os.fsdecode(home)}: {errors.text(why)}. (#4.3.0)") from why
         dotqmail.check_home(self.warn if self.order.dry else None)
 
     def warn(self, text):

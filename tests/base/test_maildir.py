@@ -73,9 +73,16 @@ def test_contents_then_name_then_sync(box, root, monkeypatch):
 
     def flush(fd):
         steps.append(("contents on disk", os.fstat(fd).st_size, os.listdir(box + b"/new")))
-    for name, function in (("link", os.link), ("unlink", os.unlink)):
-        monkeypatch.setattr(os, name, lambda *a, name=name, function=function, **k: (steps.append(name), function(*a, **k)))
-    monkeypatch.setattr(os, "fsync", lambda fd: steps.append(("commit", os.fstat(fd).st_nlink, os.listdir(box + b"/tmp"))))
+
+    def commit(fd):
+        steps.append(("commit", os.fstat(fd).st_nlink, os.listdir(box + b"/tmp")))
+
+    def noted(name):
+        function = getattr(os, name)
+        monkeypatch.setattr(os, name, lambda *a, **k: (steps.append(name), function(*a, **k)))
+    noted("link")
+    noted("unlink")
+    monkeypatch.setattr(os, "fsync", commit)
     maildir.deliver(root, [b"x" * 10, b"y" * 5], flush)
     assert steps == [("contents on disk", 15, []), "link", "unlink", ("commit", 1, [])]
 

@@ -21,7 +21,8 @@ def quoted(*pieces):
     (b"From", b"From\n\n"),
     (b"From x\nFrom y\n", b">From x\n>From y\n\n"),
     (b">From x\n>>From y\n", b">>From x\n>>>From y\n\n"),
-    (b"> From x\n From y\nxFrom z\nFromage\nfrom a\nFROM b\n", b"> From x\n From y\nxFrom z\nFromage\nfrom a\nFROM b\n\n"),
+    (b"> From x\n From y\nxFrom z\n", b"> From x\n From y\nxFrom z\n\n"),
+    (b"Fromage\nfrom a\nFROM b\n", b"Fromage\nfrom a\nFROM b\n\n"),
     (b"From From From a\n", b">From From From a\n\n"),
     (b"a\r\nFrom b\rFrom c\n", b"a\r\n>From b\rFrom c\n\n"),
     (b"\0\nFrom \0\n", b"\0\n>From \0\n\n"),
@@ -33,9 +34,9 @@ def test_quoting(text, result):
 
 def model(text):
     lines = text.split(b"\n")
-    last = lines.pop()
-    out = b"".join((b">" if line.lstrip(b">").startswith(b"From ") else b"") + line + b"\n" for line in lines + [last] * bool(last))
-    return out + b"\n"
+    if not lines[-1]:
+        lines.pop()
+    return b"".join(b">" * line.lstrip(b">").startswith(b"From ") + line + b"\n" for line in lines) + b"\n"
 
 
 TEXT = st.lists(st.sampled_from([b"From ", b"From", b"Fr", b" ", b">", b"\n", b"x", b"om "]), max_size=20).map(b"".join)

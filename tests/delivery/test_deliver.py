@@ -184,7 +184,8 @@ def test_dry(place, fake_queue):
     (lambda p: p.home.chmod(0o1700), 111, b"Home directory is sticky: user is editing his .qmail file. (#4.2.1)\n"),
     (lambda p: p.home.chmod(0o702), 111, b"Uh-oh: home directory is writable. (#4.7.0)\n"),
     (lambda p: p.dotqmail(b"./Maildir/\n"), 111, b"Unable to chdir to maildir. (#4.2.1)\n"),
-    (lambda p: (p.dotqmail(b"./Maildir/\n"), (p.home / "Maildir").mkdir()), 111, b"Temporary error on maildir delivery. (#4.3.0)\n"),
+    (lambda p: (p.dotqmail(b"./Maildir/\n"), (p.home / "Maildir").mkdir()), 111,
+     b"Temporary error on maildir delivery. (#4.3.0)\n"),
     (lambda p: p.dotqmail(b"./no/box\n"), 111, b"Unable to open ./no/box: file does not exist. (#4.2.1)\n"),
     (lambda p: p.dotqmail(b"/dev/full\n"), 111, b"Unable to write /dev/full: out of disk space. (#4.3.0)\n"),
 ])

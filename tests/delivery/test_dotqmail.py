@@ -22,8 +22,10 @@ def home(tmp_path, monkeypatch):
     (b"-", b"a", [(b".qmail-a", None), (b".qmail-default", b"a")]),
     (b"-", b"a-", [(b".qmail-a-", None), (b".qmail-a-default", b""), (b".qmail-default", b"a-")]),
     (b"-/", b"A-B.c", [(b".qmail-/a-b:c", None), (b".qmail-/a-default", b"B.c"), (b".qmail-/default", b"A-B.c")]),
-    (b"-", b"--", [(b".qmail---", None), (b".qmail---default", b""), (b".qmail--default", b"-"), (b".qmail-default", b"--")]),
-    (b"-", b"x-DeFault", [(b".qmail-x-default", b"DeFault"), (b".qmail-x-default", b"DeFault"), (b".qmail-default", b"x-DeFault")]),
+    (b"-", b"--", [(b".qmail---", None), (b".qmail---default", b""), (b".qmail--default", b"-"),
+                   (b".qmail-default", b"--")]),
+    (b"-", b"x-DeFault", [(b".qmail-x-default", b"DeFault"), (b".qmail-x-default", b"DeFault"),
+                          (b".qmail-default", b"x-DeFault")]),
     (b"-", b"mydefault", [(b".qmail-mydefault", b"default"), (b".qmail-default", b"mydefault")]),
 ])
 def test_names_in_order(dash, ext, expected):
@@ -108,7 +110,8 @@ PROG = "Uh-oh: .qmail has prog delivery but has x bit set. (#4.7.0)"
 
 
 @pytest.mark.parametrize("text, expected", [
-    (b"./a\n/b/\n|c d\n&e\nf\n", [(b"mbox", b"./a"), (b"maildir", b"/b/"), (b"program", b"c d"), (b"forward", b"e"), (b"forward", b"f")]),
+    (b"./a\n/b/\n|c d\n&e\nf\n",
+     [(b"mbox", b"./a"), (b"maildir", b"/b/"), (b"program", b"c d"), (b"forward", b"e"), (b"forward", b"f")]),
     (b"# x\n\n \t\n./a \t\n", [(b"mbox", b"./a")]),
     (b"\n./a\n", [BLANK]),
     (b" \t\n", [BLANK]),
@@ -132,8 +135,10 @@ def test_lines_of_an_executable_file():
     assert lines(b"|c\n", forward_only=True) == [PROG]
 
 
-@given(st.lists(st.sampled_from([b"\n", b" ", b"\t", b"\0", b"&", b"|", b"./a", b"/", b"#", b"+list", b"x"]), max_size=15).map(b"".join),
-       st.booleans())
+PIECES = st.sampled_from([b"\n", b" ", b"\t", b"\0", b"&", b"|", b"./a", b"/", b"#", b"+list", b"x"])
+
+
+@given(st.lists(PIECES, max_size=15).map(b"".join), st.booleans())
 @settings(max_examples=300)
 def test_any_text_is_understood(text, forward_only):
     out = lines(dotqmail.end_line(text), forward_only)

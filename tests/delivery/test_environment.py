@@ -10,7 +10,8 @@ def variables(local=b"joe", ext=b"", domain=b"host.example", sender=b"sue@a.exam
 
 
 def test_the_whole_table():
-    assert variables(b"joe-list-a.B-c", b"list-a.B-c", b"sub.host.example.org", b"sen der@x.test", {b"FOO": b"kept"}, b"a.B-c") == {
+    assert variables(b"joe-list-a.B-c", b"list-a.B-c", b"sub.host.example.org", b"sen der@x.test",
+                     environ={b"FOO": b"kept"}, default=b"a.B-c") == {
         b"FOO": b"kept", b"USER": b"joe", b"HOME": b"/home/joe", b"LOCAL": b"joe-list-a.B-c",
         b"SENDER": b"sen der@x.test", b"NEWSENDER": b"new@sender", b"RECIPIENT": b"joe-list-a.B-c@sub.host.example.org",
         b"HOST": b"sub.host.example.org", b"HOST2": b"sub.host.example", b"HOST3": b"sub.host", b"HOST4": b"sub",
