@@ -21,7 +21,7 @@ def matches(password, stored):
 
 
 def usable(stored):
-    """True if some password could match: "!", "*" and "x" in front lock an account."""
+    """True if some password could match: "!" or "*" in front locks an account, "x" or nothing is no hash."""
     return len(stored) > 2 and stored[:1] not in (b"!", b"*")
 
 

@@ -134,9 +134,10 @@ class Authenticator:
             errors.say(NAME, ": warning: login of ", quoted(name), f" from {peer.ip} deferred: ",
                        errors.text(why) if isinstance(why, OSError) else str(why))
             failure = b"temporary authorization failure"
-        if failure is None:
-            return 0
-        errors.say(NAME, ": login failed: ", quoted(name), f" from {peer.ip}")
+        else:
+            if failure is None:
+                return 0
+            errors.say(NAME, ": login failed: ", quoted(name), f" from {peer.ip}")
         time.sleep(max(0, started + self.delay - time.monotonic()))
         serve.Client(0, 1).write(session.error(failure))
         return 1

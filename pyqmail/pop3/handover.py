@@ -39,7 +39,8 @@ def receive(sock):
     if not data and not connections and hung_up(sock):
         raise EOFError
     fields = data.split(b"\0")
-    if len(connections) == 1 and len(fields) == 4 and not fields[3] and not flags & (socket.MSG_TRUNC | socket.MSG_CTRUNC):
+    whole = not flags & (socket.MSG_TRUNC | socket.MSG_CTRUNC)
+    if whole and len(connections) == 1 and len(fields) == 4 and not fields[3]:
         return connections[0], *fields[:3]
     for connection in connections:
         connection.close()

@@ -51,8 +51,9 @@ def attempt(client, host, checker):
     login = (apart if os.geteuid() == 0 else serve).authorize(client, stamp)
     if login is None:
         return
+    path = os.environb.get(b"PATH", b"/bin:/usr/bin")
     try:
-        status = checkpassword.ask(checker, checkpassword.encode(*login, stamp), os.environb.get(b"PATH", b"/bin:/usr/bin"))
+        status = checkpassword.ask(checker, checkpassword.encode(*login, stamp), path)
     except OSError:
         client.write(session.error(b"unable to fork"))
         return
