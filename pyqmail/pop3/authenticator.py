@@ -63,7 +63,9 @@ class Authenticator:
         for pid, result in listen.reap():
             if pid == front and status:
                 errors.say(NAME, f": alert: accept process {pid} ended with status {result}")
-            self.sessions.pop(pid, None)
+            customer = self.sessions.pop(pid, None)
+            if customer is not None and result < 0:
+                errors.say(NAME, f": warning: the process {pid} of a login died with signal {-result}")
 
     def receive(self):
         """One login; False when there will be no more."""

@@ -112,7 +112,6 @@ def test_a_session_as_the_user(passwords, log):
     (b"joe", b"s" * 600, b"-ERR authorization failed\r\n", 'qmail-popup: login failed: "joe" from 127.0.0.1\n'),
     (b"later", b"x", b"-ERR temporary authorization failure\r\n",
      'qmail-popup: warning: login of "later" from 127.0.0.1 deferred: no answer\n'),
-    (b"hangs", b"x", b"", ""),
 ])
 def test_refusals_take_one_line(passwords, log, name, secret, reply, line):
     with running(log) as login:
@@ -120,6 +119,13 @@ def test_refusals_take_one_line(passwords, log, name, secret, reply, line):
         assert client.readline() == reply
         assert client.readline() == b""
     assert read(log) == line
+
+
+def test_a_check_that_hangs_is_ended(passwords, log):
+    with running(log) as login:
+        assert login(b"hangs", b"x").readline() == b""
+        assert login(b"joe", b"secret").readline() == b"+OK \r\n"      # the authenticator lives
+    assert re.fullmatch(r"qmail-popup: warning: the process \d+ of a login died with signal 14\n", read(log))
 
 
 def test_a_long_name_is_cut_in_the_log():
