@@ -16,10 +16,9 @@ Source: qmail-pw2u(8).
 """
 import os
 
-from ..base import control, errors, home, netio
+from ..base import control, errors, home, netio, number
 from ..base.errors import Temporary
 from ..base.options import BadOption, Options
-from ..users.lookup import leading_number
 
 ALIAS = b"alias"
 BUFFER = 8192                       # bytes read or written at a time
@@ -115,7 +114,8 @@ class Maker:
 
     def wanted(self, user, uid, directory):
         """True if a user gets mail. Raises Temporary for a home that should be there."""
-        if not leading_number(uid):
+        uid = number.leading(uid)[0]
+        if not uid:
             return False
         if not self.settings.capitals and user != user.lower():
             return False
@@ -123,7 +123,7 @@ class Maker:
             return False
         if user.lower() in self.exclude:
             return False
-        return not self.settings.check_homes or self.owns(directory, leading_number(uid))
+        return not self.settings.check_homes or self.owns(directory, uid)
 
     def owns(self, directory, uid):
         try:

@@ -4,6 +4,7 @@ Source: qmail-users(5), qmail-lspawn(8).
 """
 from collections import namedtuple
 
+from ..base import number
 from ..base.errors import Temporary
 from .codes import BUG, CDB, ROOT, Undecided
 
@@ -45,15 +46,9 @@ def controller(fields):
     user, uid, gid, home, dash, ext, rest = (fields.split(b"\0", 6) + [None] * 6)[:7]
     if rest is None:
         raise Undecided(BUG)
-    uid, gid = leading_number(uid), leading_number(gid)
+    uid, gid = number.leading(uid)[0] or 0, number.leading(gid)[0] or 0
     if uid == 0:
         raise Undecided(ROOT)
     if uid > HIGHEST_ID or gid > HIGHEST_ID:
         raise Undecided(BUG)
     return Controller(user, uid, gid, home, dash, ext)
-
-
-def leading_number(text):
-    """The value of the digits a text begins with, 0 if there are none."""
-    digits = text[:len(text) - len(text.lstrip(b"0123456789"))]
-    return int(digits[-20:] or b"0") if len(digits.lstrip(b"0")) <= 20 else HIGHEST_ID + 1
