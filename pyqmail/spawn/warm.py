@@ -188,7 +188,8 @@ def one_delivery(deliver, arguments, message, output, umask):
     try:
         code = deliver(arguments)
     except Exception as why:
-        os.write(2, f"Unable to deliver: {type(why).__name__}: {why}"[:300].encode("utf-8", "replace") + b". (#4.3.0)\n")
+        detail = f"{type(why).__name__}: {why}"[:300].encode("utf-8", "replace")
+        os.write(2, b"Unable to deliver: %b. (#4.3.0)\n" % detail)
         code, sound = 111, False
     sig.alarm(0)
     for target in (0, 1, 2):            # whoever waits for the end of the output must not wait for us

@@ -13,8 +13,8 @@ from collections import namedtuple
 
 HELLO = 120                         # qmail's compiled-in concurrency limit, b"x" on the wire
 LIMITS = {1: 255, 2: 65535}         # width -> most deliveries at once
-ORDER_MAX = 1 << 20                 # bytes of messid, sender and recipient together; beyond it an order is `oversize`
-REPORT_MAX = 9_999                  # bytes of text that qmail-send keeps of a report: a spawner is not trusted to be brief
+ORDER_MAX = 1 << 20                 # bytes of messid, sender and recipient together; a longer order is `oversize`
+REPORT_MAX = 9_999                  # bytes of text that qmail-send keeps of a report: spawners are not trusted
 
 Order = namedtuple("Order", "delnum messid sender recipient oversize", defaults=(False,))
 Report = namedtuple("Report", "delnum text")

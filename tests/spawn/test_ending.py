@@ -6,7 +6,8 @@ from pyqmail.spawn import ending
 from pyqmail.users import codes
 
 SAID = b"some text\n"
-TABLE = [(0, b"K" + SAID), (100, b"D" + SAID), (1, b"D" + SAID), (99, b"D" + SAID), (255, b"D" + SAID), (111, b"Z" + SAID),
+TABLE = [(0, b"K" + SAID), (100, b"D" + SAID), (1, b"D" + SAID), (99, b"D" + SAID), (255, b"D" + SAID),
+         (111, b"Z" + SAID),
          (71, b"Z" + SAID), (74, b"Z" + SAID), (75, b"Z" + SAID), (-9, b"Zqmail-local crashed.\n"),
          (codes.ROOT, b"ZNot allowed to perform deliveries as root.\n"), (126, b"DUnable to run qmail-local.\n"),
          (114, b"D" + SAID), (127, b"D" + SAID)]

@@ -39,7 +39,8 @@ class Home:
         os.symlink(os.path.dirname(os.path.dirname(cdblib.__file__)), f"{packages}/site-packages")
         for name in ("qmail-lspawn", "qmail-local", "qmail-getpw"):
             shutil.copy(f"{CHECKOUT}/bin/{name}", f"{path}/bin/{name}")
-        self.file("queue/mess/0/23", b"Subject: t\n\nbody\n", pwd.getpwnam("qmailq").pw_uid, grp.getgrnam("qmail").gr_gid)
+        owner = pwd.getpwnam("qmailq").pw_uid, grp.getgrnam("qmail").gr_gid
+        self.file("queue/mess/0/23", b"Subject: t\n\nbody\n", *owner)
         os.chown(f"{path}/joe", JOE, GROUP)
         os.chown(f"{path}/sue", SUE, GROUP)
         self.assign([(b"!joe\0", self.fields(JOE, "joe", "")), (b"!joe-", self.fields(JOE, "joe", "-")),
@@ -156,7 +157,8 @@ def test_who_the_resolver_is(home, spawner):
 
 
 def test_a_command_sees_its_own_delivery_only(home, spawner):
-    home.file("joe/.qmail", b"|echo $PPID; env | sort; ls /proc/self/fd | tr '\\n' ' '; readlink /proc/self/fd/[012]; id -G; umask\n")
+    home.file("joe/.qmail", b"|echo $PPID; env | sort; ls /proc/self/fd | tr '\\n' ' '\n"
+              b"|readlink /proc/self/fd/[012]; id -G; umask\n")
     home.file("joe/.qmail-default", b"|echo $PPID; env | grep -c 'DEFAULT=\\|secret'; umask 0; cd /\n")
     first = spawner.deliver(b"joe-secret@secret", sender=b"secret@x")
     second = spawner.deliver(b"joe@host")
@@ -205,7 +207,8 @@ def test_a_resolver_that_dies_is_replaced(home, spawner):
 
 def test_a_new_cdb_counts_at_once(home, spawner):
     assert spawner.deliver(b"joe@h") == b"Kdid 1+0+0\n"
-    old = cdb.read(f"{home.path}/users/cdb").get(b"!joe\0")
+    old = cdb.read(f"{home.path}/users/cdb")
+    before = [(key, old.get(key)) for key in (b"!joe\0", b"!joe-", b"!sue-")]
     try:
         home.assign([(b"!joe\0", home.fields(SUE, "sue", ""))])
         assert spawner.deliver(b"joe@h") == b"Kdid 1+0+0\n"
@@ -213,7 +216,7 @@ def test_a_new_cdb_counts_at_once(home, spawner):
         home.assign([(b"!joe\0", home.fields(0, "joe", ""))])
         assert spawner.deliver(b"joe@h") == b"ZNot allowed to perform deliveries as root.\n"
     finally:
-        home.assign([(b"!joe\0", old), (b"!joe-", home.fields(JOE, "joe", "-")), (b"!sue-", home.fields(SUE, "sue", "-"))])
+        home.assign(before)
 
 
 def test_no_descriptor_is_left_after_many_deliveries(home, spawner):

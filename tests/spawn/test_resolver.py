@@ -9,8 +9,8 @@ from pyqmail.users import codes
 
 
 @pytest.mark.parametrize("answer, found", [
-    (b"=joe\0", b"joe\0"), (b"-", None), (b"!117", codes.CDB), (b"!", codes.BUG), (b"!1x", codes.BUG), (b"!1234", codes.BUG),
-    (b"?", codes.BUG), (b"-x", codes.BUG)])
+    (b"=joe\0", b"joe\0"), (b"-", None), (b"!117", codes.CDB), (b"!", codes.BUG),
+    (b"!1x", codes.BUG), (b"!1234", codes.BUG), (b"?", codes.BUG), (b"-x", codes.BUG)])
 def test_understood(answer, found):
     got = resolver.understood(answer)
     assert (got.code if isinstance(got, codes.Undecided) else got) == found

@@ -20,8 +20,8 @@ def test_records(text, records):
     assert assign.records(text) == records
 
 
-@pytest.mark.parametrize("text", [b"", b"\n.\n", b"=a:b:1:2:/:::\n", b"=a:b:1:2:/::: ", b"=a:b:1:2:/::\n.\n", b":a:b:1:2:/:::\n.\n",
-                                  b"=a:b\0:1:2:/:::\n.\n", b"# comment\n.\n"])
+@pytest.mark.parametrize("text", [b"", b"\n.\n", b"=a:b:1:2:/:::\n", b"=a:b:1:2:/::: ", b"=a:b:1:2:/::\n.\n",
+                                  b":a:b:1:2:/:::\n.\n", b"=a:b\0:1:2:/:::\n.\n", b"# comment\n.\n"])
 def test_bad_format(text):
     with pytest.raises(assign.BadFormat, match="bad format in users/assign"):
         assign.records(text)

@@ -14,7 +14,8 @@ def account(name, uid, home):
 
 @pytest.fixture
 def accounts(tmp_path, monkeypatch):
-    known = {"me": account("me", os.getuid() or 4711, tmp_path), "me-list": account("me-list", os.getuid() or 4711, tmp_path),
+    mine = os.getuid() or 4711
+    known = {"me": account("me", mine, tmp_path), "me-list": account("me-list", mine, tmp_path),
              "gone": account("gone", 5, tmp_path / "gone"), "zero": account("zero", 0, "/"),
              "other": account("other", os.getuid() + 7, tmp_path), "alias": account("alias", 99, "/nowhere")}
     if os.getuid() == 0:
@@ -30,10 +31,12 @@ def accounts(tmp_path, monkeypatch):
 
 TABLE = [
     (b"me", b"me", b"", b""), (b"ME", b"me", b"", b""), (b"me-Ext", b"me", b"-", b"Ext"), (b"me-", b"me", b"-", b""),
-    (b"me-list", b"me-list", b"", b""), (b"me-LIST-a-b", b"me-list", b"-", b"a-b"), (b"me-lists", b"me", b"-", b"lists"),
+    (b"me-list", b"me-list", b"", b""), (b"me-LIST-a-b", b"me-list", b"-", b"a-b"),
+    (b"me-lists", b"me", b"-", b"lists"),
     (b"nobody", b"alias", b"-", b"nobody"), (b"No-Body", b"alias", b"-", b"No-Body"), (b"", b"alias", b"-", b""),
     (b"-me", b"alias", b"-", b"-me"), (b"zero", b"alias", b"-", b"zero"), (b"gone", b"alias", b"-", b"gone"),
-    (b"other-x", b"alias", b"-", b"other-x"), (b"me-" + b"x" * 200, b"me", b"-", b"x" * 200), (b"me\xff", b"alias", b"-", b"me\xff"),
+    (b"other-x", b"alias", b"-", b"other-x"), (b"me-" + b"x" * 200, b"me", b"-", b"x" * 200),
+    (b"me\xff", b"alias", b"-", b"me\xff"),
 ]
 
 
@@ -72,5 +75,5 @@ def test_the_system_itself():
 @given(st.text("a-", max_size=80).map(str.encode))
 def test_candidates(local):
     expected = [(local, None)] * (len(local) < 32)
-    expected += [(local[:at], local[at + 1:]) for at in range(len(local) - 1, -1, -1) if local[at:at + 1] == b"-" and at < 32]
+    expected += [(local[:at], local[at + 1:]) for at in range(min(31, len(local) - 1), -1, -1) if local[at:at + 1] == b"-"]
     assert list(passwd.candidates(local)) == expected
