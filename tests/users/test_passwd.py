@@ -75,5 +75,6 @@ def test_the_system_itself():
 @given(st.text("a-", max_size=80).map(str.encode))
 def test_candidates(local):
     expected = [(local, None)] * (len(local) < 32)
-    expected += [(local[:at], local[at + 1:]) for at in range(min(31, len(local) - 1), -1, -1) if local[at:at + 1] == b"-"]
+    dashes = [at for at in range(len(local)) if local[at:at + 1] == b"-" and at < 32]
+    expected += [(local[:at], local[at + 1:]) for at in reversed(dashes)]
     assert list(passwd.candidates(local)) == expected
