@@ -97,6 +97,7 @@ def connect(step, timeout, table):
             return None
         raise
     try:
+        sock.setsockopt(_socket.IPPROTO_TCP, _socket.TCP_NODELAY, 1)
         sock.settimeout(timeout)
         sock.connect((step.address.decode(), step.port))
     except OSError as why:
@@ -127,6 +128,8 @@ def converse(sock, session, patience):
 
 
 def send_message(sock, session):
+    """The last block goes out together with the final dot: a small message is one packet."""
+    ready = b""
     while True:
         try:
             block = os.read(0, remote.BLOCK)
@@ -135,8 +138,10 @@ def send_message(sock, session):
             return
         if not block:
             break
-        send(sock, session.body(block))
-    send(sock, session.body_end())
+        send(sock, ready)
+        ready = session.body(block)
+    send(sock, ready + session.body_end())
+    send(sock, session.proceed())
 
 
 def send(sock, data):

@@ -2,7 +2,7 @@
 
 The same dialogue, routing, table and limits as bin/qmail-remote, driven by an event loop. Deliveries
 share nothing but the resolver's cache and the table of silent hosts; what goes wrong in one is that
-one's report. Memory of a delivery: one block of the message and one reply.
+one's report. Memory of a delivery: two blocks of the message and one reply.
 """
 import asyncio
 import errno
@@ -94,6 +94,7 @@ class Carrier:
                 return None
             raise
         sock.setblocking(False)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         try:
             async with asyncio.timeout(timeout):
                 await asyncio.get_running_loop().sock_connect(sock, (step.address.decode(), step.port))
@@ -131,7 +132,8 @@ async def _converse(sock, session, message, timeout):
 
 
 async def _send_message(sock, session, message, timeout):
-    at = 0
+    """The last block goes out together with the final dot: a small message is one packet."""
+    at, ready = 0, b""
     while True:
         try:
             block = os.pread(message, remote.BLOCK, at)         # from the page cache: queued a moment ago
@@ -141,9 +143,11 @@ async def _send_message(sock, session, message, timeout):
         if not block:
             break
         at += len(block)
-        await _send(sock, session.body(block), timeout)
+        await _send(sock, ready, timeout)
+        ready = session.body(block)
         await asyncio.sleep(0)      # a fast receiver of a big message does not stop the others
-    await _send(sock, session.body_end(), timeout)
+    await _send(sock, ready + session.body_end(), timeout)
+    await _send(sock, session.proceed(), timeout)
 
 
 async def _send(sock, data, timeout):

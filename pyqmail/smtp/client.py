@@ -3,7 +3,7 @@
 Feed what the server sent, send what comes back, and look at `wants` for what is next:
 
     READ        receive(data) with the server's next bytes, b"" at end of file
-    MESSAGE     the server waits for the text: body(block) …, then body_end(); each gives bytes to send
+    MESSAGE     the server waits for the text: body(block) …, body_end(), proceed(); each gives bytes to send
     NOTHING     the dialogue is over; close the connection
 
 `report` grows to qmail-remote's output. HELO, never EHLO; each command waits for the reply to the one
@@ -107,6 +107,11 @@ class Session:
         if not data:
             self.lost()
         self._replies.feed(data)
+        return self.proceed()
+
+    def proceed(self):
+        """Bytes to send for replies that are here already: a server may have answered the message before its
+        end was sent, and that answer counts only afterwards."""
         sent = b""
         while self.wants is READ:
             try:

@@ -1,0 +1,135 @@
+"""qmail-rspawn as a process of its own in a private home, with a server to talk to."""
+import contextlib
+import os
+import shutil
+import socket
+import stat
+import subprocess
+import threading
+
+import pytest
+
+from pyqmail.programs import qmail_rspawn
+from pyqmail.spawn import wire
+
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+NOBODY = 65534
+REPLIES = [b"220 hi\r\n", b"250 ok\r\n", b"250 ok\r\n", b"250 ok\r\n", b"354 go\r\n", b"250 done\r\n"]
+
+
+@pytest.fixture
+def place(tmp_path):
+    """A private home with one message, 5/5."""
+    for name in ("bin", "control", "queue/mess/5", "queue/lock"):
+        os.makedirs(tmp_path / name)
+    os.symlink(os.path.join(ROOT, "pyqmail"), tmp_path / "pyqmail")
+    for name in ("qmail-rspawn", "qmail-remote"):
+        shutil.copy(os.path.join(ROOT, "bin", name), tmp_path / "bin" / name)
+    (tmp_path / "control/me").write_bytes(b"me.example\n")
+    (tmp_path / "queue/mess/5/5").write_bytes(b"hello\n")
+    (tmp_path / "queue/lock/tcpto").write_bytes(b"x" * 1024)
+    if os.geteuid() == 0:
+        for path in (tmp_path, tmp_path / "queue/mess/5/5"):
+            os.chown(path, NOBODY, NOBODY)
+    return tmp_path
+
+
+def spawner(place, *options, env=None):
+    return subprocess.Popen([f"{place}/bin/qmail-rspawn", *options], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                            stderr=subprocess.PIPE, env={"PATH": f"{place}/bin:/usr/bin:/bin", **(env or {})})
+
+
+def reports(place, orders, *options, env=None):
+    """What a spawner says to these orders: (greeting, {delnum: text})."""
+    width = 2 if options else 1
+    with spawner(place, *options, env=env) as process:
+        said, complaint = process.communicate(b"".join(wire.order(*order, width=width) for order in orders), timeout=100)
+    assert (process.returncode, complaint) == (0, b"")
+    return wire.read_hello(said[:width], width), {
+        report.delnum: report.text for report in wire.ReportReader(width).feed(said[width:])}
+
+
+class Server(threading.Thread):
+    """Speaks to nobody before `together` connections are there; then serves them one after the other."""
+
+    def __init__(self, together):
+        super().__init__(daemon=True)
+        self.together = together
+        self.sock = socket.create_server(("127.0.0.1", 0), backlog=1000)
+        self.port = self.sock.getsockname()[1]
+
+    def run(self):
+        with contextlib.ExitStack() as stack:
+            clients = [stack.enter_context(self.sock.accept()[0]) for _ in range(self.together)]
+            for client in clients:
+                for number, reply in enumerate(REPLIES):
+                    heard, end = b"", b"\r\n.\r\n" if number == 5 else b"\r\n"
+                    while number and not heard.endswith(end):
+                        heard += client.recv(4096)
+                    client.sendall(reply)
+
+
+def test_three_hundred_slow_deliveries_in_one_process(place):
+    server = Server(300)
+    server.start()
+    (place / "control/smtproutes").write_bytes(b":127.0.0.1:%d\n" % server.port)
+    limit, said = reports(place, [(n, b"5/5", b"s@a", b"r@far.test") for n in range(300)], "--wide")
+    assert 300 <= limit <= qmail_rspawn.WIDE_MAX
+    assert said == dict.fromkeys(range(300), b"K127.0.0.1 accepted message.\nRemote host said: 250 done\n")
+
+
+def test_hello_is_qmails_and_the_table_is_cleared(place):
+    assert reports(place, []) == (120, {})
+    assert (place / "queue/lock/tcpto").read_bytes() == bytes(1024)
+
+
+def test_orders_are_checked(place):
+    _, said = reports(place, [(200, b"5/5", b"", b"r@h"), (1, b"../5", b"", b"r@h"), (2, b"5/6", b"", b"r@h"), (3, b"5/5", b"", b"r")])
+    assert {number: text[:1] for number, text in said.items()} == {200: b"Z", 1: b"D", 2: b"Z", 3: b"D"}
+
+
+def program(path, text):
+    path.write_text("#!/bin/sh\n" + text)
+    path.chmod(path.stat().st_mode | stat.S_IXUSR | stat.S_IXGRP | stat.S_IXOTH)
+
+
+ORDER = [(7, b"5/5", b"s@a", b"r@b@Far.Test")]
+
+
+def test_a_program_in_the_place_of_qmail_remote_is_run(place):
+    program(place / "bin/qmail-remote", "printf 'r%s %s %s ' \"$1\" \"$2\" \"$3\"; cat; printf '\\0K\\0'\n")
+    assert reports(place, ORDER)[1] == {7: b"KFar.Test s@a r@b@Far.Test hello\n"}
+
+
+def test_qmailremote_comes_first(place):
+    program(place / "other", "printf 'rfrom other\\0K\\0'\n")
+    assert reports(place, ORDER, env={"QMAILREMOTE": f"{place}/other"})[1] == {7: b"Kfrom other"}
+
+
+@pytest.mark.parametrize("env", [{}, {"QMAILREMOTE": "/nowhere/at/all"}])
+def test_a_missing_program_does_not_bounce_mail(place, env):
+    (place / "bin/qmail-remote").unlink()
+    assert reports(place, ORDER, env=env)[1] == {7: b"ZUnable to run qmail-remote.\n"}
+
+
+def test_output_of_a_child_that_outlives_the_program_belongs_to_the_report(place):
+    program(place / "bin/qmail-remote", "printf r; (read x <&1; true); (printf 'late\\0K\\0') &\n")
+    assert reports(place, ORDER)[1] == {7: b"Klate"}
+
+
+def test_no_queue_no_greeting(place):
+    shutil.rmtree(place / "queue/mess")
+    with spawner(place) as process:
+        assert process.communicate(timeout=100) == (b"", b"")
+    assert process.returncode == 111
+
+
+def test_descriptor_2_may_be_closed(place):
+    """As qmail-start leaves it: nothing that is opened later may become it."""
+    with subprocess.Popen(["/bin/sh", "-c", f"exec 2>&-; exec {place}/bin/qmail-rspawn"], stdin=subprocess.PIPE,
+                          stdout=subprocess.PIPE) as process:
+        process.stdin.write(b"")
+        assert process.stdout.read(1) == b"x"
+        assert os.path.realpath(f"/proc/{process.pid}/fd/2") == "/dev/null"
+        process.stdin.close()
+    assert process.returncode == 0
