@@ -119,15 +119,14 @@ def _atom(text, marks, at):
 def write(tokens, width=LINE_LENGTH):
     """The field that `tokens` make, with its newline. Lines are broken behind commas only, where the
     next piece would not end before column `width`."""
-    lines, line, length = [], [], 0
-    for piece in _pieces(tokens):
-        if line and length + 2 + len(piece) > width:
-            lines += line
-            lines.append(b"\n ")
-            line, length = [], 1
-        line.append(piece)
-        length += len(piece)
-    return b"".join((*lines, *line, b"\n"))
+    pieces = _pieces(tokens)
+    written, start = bytearray(next(pieces)), 0     # start: of the line being written
+    for piece in pieces:
+        if len(written) - start + 2 + len(piece) > width:
+            written += b"\n "
+            start = len(written) - 1
+        written += piece
+    return bytes(written) + b"\n"
 
 
 def _pieces(tokens):

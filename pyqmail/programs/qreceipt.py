@@ -16,6 +16,7 @@ from ..inject import addresses, tokens
 from ..inject.tokens import Unparsable
 from ..queue.client import Submission
 
+HEADER_LIMIT = 1 << 20               # a stranger's header; no receipt is worth more memory, nor a bounce
 REQUEST = b"notice-requested-upon-delivery-to"
 NOTICE = b"""\
 From: DELIVERY NOTICE SYSTEM <%b>
@@ -33,7 +34,11 @@ def main(argv):
         errors.say("qreceipt: usage: qreceipt deliveryaddress")
         return errors.PERMANENT
     target, sender = argv[0], environ[b"SENDER"]
-    wanted, message_id = read_header(target)
+    try:
+        wanted, message_id = read_header(target)
+    except header.HeaderTooLong:
+        errors.say("qreceipt: header too long, no notice sent")
+        return 0
     if wanted and sender not in (b"", b"#@[]"):
         send(sender, target, message_id, environ)
 
@@ -41,7 +46,7 @@ def main(argv):
 def read_header(target):
     """(whether a notice for target is asked for, the Message-ID field or b"")."""
     wanted, message_id = False, b""
-    for field in header.Message(standard_input).fields():
+    for field in header.Message(standard_input, HEADER_LIMIT).fields():
         name = header.name(field)
         if name == b"message-id":
             message_id = field
