@@ -46,6 +46,8 @@ def start(path, argv, fds, *, cwd=None, env=None, search=None, failed=120, prepa
         sig.default(sig.PIPE, sig.XFSZ)
         env = environment() if env is None else env
         try:
+            if not argv[0]:
+                raise FileNotFoundError(errno.ENOENT, "no name")    # os.execve has another exception for it
             if search is None:
                 os.execve(path, argv, env)
             else:

@@ -41,6 +41,11 @@ def test_what_cannot_be_run(options, code):
     assert output_of(["/nonexistent/program"], **options) == (b"", code)
 
 
+@pytest.mark.parametrize("search", [None, b"/bin"])
+def test_a_program_without_a_name_does_not_exist(search):
+    assert output_of([""], search=search, failed=lambda why: why.errno) == (b"", 2)
+
+
 def test_environment_is_given_as_it_is():
     data, _ = output_of(["/usr/bin/env"], env={b"A": b"\xff", b"B": b""})
     assert sorted(data.split(b"\n")) == [b"", b"A=\xff", b"B="]
