@@ -36,13 +36,18 @@ class Cleaner:
         return number in self._removing
 
     def request(self, kind, number, answered):
-        """kind: "todo" removes intd/N and todo/N, "foop" intd/N and mess/S/N."""
+        """kind: "todo" removes intd/N and todo/N, "foop" intd/N and mess/S/N.
+
+        Written at once if it may be: were we killed before, a finished message's file would lie around
+        until the sweep finds it.
+        """
         if kind == "foop":
             self._removing.add(number)
         self._waiting.append((kind, number, answered))
+        self.send()
 
     def send(self):
-        """Write what may be on its way. Once a turn, after everything of the turn was asked for."""
+        """Write what may be on its way."""
         requests = []
         while self.alive and self._waiting and len(self._sent) < ON_THE_WAY:
             kind, number, answered = self._waiting.popleft()

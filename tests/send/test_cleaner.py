@@ -29,7 +29,6 @@ def peer():
 def test_requests_do_not_wait_and_answers_come_in_order(peer):
     peer.ask("todo", 1001)
     peer.ask("foop", 7)
-    peer.cleaner.send()
     assert os.read(peer.requests, 1000) == b"todo/1001\0foop/7\0"
     peer.answer(b"+")
     assert peer.answered == [("todo", 1001, b"+")]
@@ -41,8 +40,6 @@ def test_requests_do_not_wait_and_answers_come_in_order(peer):
 def test_a_number_being_removed_is_known_until_the_answer(peer):
     peer.ask("foop", 7)
     assert peer.cleaner.removing(7) and not peer.cleaner.removing(8)
-    peer.cleaner.send()
-    assert peer.cleaner.removing(7)
     peer.answer(b"+")
     assert not peer.cleaner.removing(7)
 
@@ -50,7 +47,6 @@ def test_a_number_being_removed_is_known_until_the_answer(peer):
 def test_never_more_on_the_way_than_fit(peer):
     for number in range(ON_THE_WAY + 150):
         peer.ask("foop", 18_446_744_073_709_551_000 + number)
-    peer.cleaner.send()
     sent = os.read(peer.requests, 100_000)
     assert sent.count(b"\0") == ON_THE_WAY and len(sent) <= 4096
     assert peer.cleaner.crowded
@@ -62,7 +58,6 @@ def test_never_more_on_the_way_than_fit(peer):
 
 def test_answers_end(peer):
     peer.ask("todo", 1)
-    peer.cleaner.send()
     peer.ask("todo", 2)
     os.close(peer.answers)
     peer.cleaner.receive()
@@ -73,10 +68,8 @@ def test_answers_end(peer):
 def test_requests_cannot_be_written(peer):
     os.close(peer.requests)
     peer.ask("foop", 1)
-    peer.cleaner.send()
     assert peer.lost == [True]
     peer.ask("foop", 2)
-    peer.cleaner.send()
     assert peer.answered == [("foop", 1, None), ("foop", 2, None)] and peer.lost == [True]
 
 
