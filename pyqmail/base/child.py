@@ -31,6 +31,7 @@ def start(path, argv, fds, *, cwd=None, env=None, search=None, failed=120, prepa
     status `failed`, or with failed(OSError) if that is callable; one that cannot enter `cwd`
     ends with 61. Raises OSError if it cannot fork.
     """
+    env = environment() if env is None else env     # here: after a change of uid /proc hides it
     pid = os.fork()
     if pid:
         return pid
@@ -44,7 +45,6 @@ def start(path, argv, fds, *, cwd=None, env=None, search=None, failed=120, prepa
             except OSError:
                 os._exit(61)
         sig.default(sig.PIPE, sig.XFSZ)
-        env = environment() if env is None else env
         try:
             if not argv[0]:
                 raise FileNotFoundError(errno.ENOENT, "no name")    # os.execve has another exception for it

@@ -52,12 +52,13 @@ def main(argv):
     start([b"qmail-rspawn", *(b"--wide",)[:wide]], {0: to_rspawn[0], 1: from_rspawn[1]}, "qmailr", qmail)
     start([b"qmail-clean"], {0: to_clean[0], 1: from_clean[1]}, "qmailq", qmail)
 
+    environment = child.environment()
     prot.become(accounts.uid("qmails"), qmail)
     child.place({0: log, 1: to_lspawn[1], 2: from_lspawn[0], 3: to_rspawn[1], 4: from_rspawn[0],
                  5: to_clean[1], 6: from_clean[0]})
     sig.default(sig.PIPE, sig.XFSZ)
     try:
-        os.execvpe(b"qmail-send", [b"qmail-send", *(b"--wide-remote",)[:wide]], child.environment())
+        os.execvpe(b"qmail-send", [b"qmail-send", *(b"--wide-remote",)[:wide]], environment)
     except OSError:
         return CANNOT
 

@@ -1,0 +1,101 @@
+"""The recorded cases, replayed against an installation made from this checkout: one test a case.
+
+A suite is run when the first of its cases is asked for, as a whole or, with -k, as much of it as
+was selected. Needs root and Linux namespaces. Differences on purpose stand in DIFFERENCES.md.
+"""
+import glob
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+SERVICE = "exec $QMAILHOME/bin/qmail-queue --service"
+JOBS = str(max(2, min(8, os.cpu_count() or 1)))
+SKIPPED = "skipped"
+
+
+def tables():
+    """The rows of the tables of DIFFERENCES.md, by number of the table."""
+    found, above = [], ""
+    with open(os.path.join(HERE, "DIFFERENCES.md"), encoding="utf-8") as f:
+        for line in f:
+            if line.startswith("|---"):
+                found.append([])
+            elif line.startswith("|") and above.startswith("|"):
+                found[-1].append([cell.strip() for cell in line.strip().strip("|").split("|")])
+            above = line
+    return found
+
+
+CASES, ASSUMPTIONS = tables()
+DIFFERENT = {(suite, case): reason for suite, case, reason in CASES}
+
+
+def suites():
+    """{path: suite} of the suites whose programs exist in this checkout."""
+    programs = set(os.listdir(os.path.join(HERE, "../../bin")))
+    for path in sorted(glob.glob(os.path.join(HERE, "*.json"))):
+        with open(path, encoding="utf-8") as f:
+            suite = json.load(f)
+        defaults = suite.get("defaults", {})
+        kinds = {case.get("kind", defaults.get("kind")) for case in suite["cases"]}
+        needed = {case.get("program", defaults.get("program", "qmail-send")) for case in suite["cases"]}
+        if "vpopmail" not in kinds and needed <= programs:
+            yield path, suite
+
+
+SUITES = dict(suites())
+PARAMETERS = [pytest.param(path, case["name"], id=f"{suite['suite']}:{case['name']}")
+              for path, suite in SUITES.items() for case in suite["cases"]]
+
+
+@pytest.fixture(scope="session")
+def replayed(request, conformance_home, tmp_path_factory):
+    """replayed(path): {case: result} of a suite."""
+    asked, known = {}, {}
+    for item in request.session.items:
+        if item.function is test_case:
+            asked.setdefault(item.callspec.params["path"], []).append(item.callspec.params["name"])
+
+    def results(path):
+        if path not in known:
+            known[path] = replay(path, asked[path], conformance_home, tmp_path_factory.mktemp("replay") / "results.json")
+        return known[path]
+    return results
+
+
+def replay(path, names, home, out):
+    selection = [] if len(names) == len(SUITES[path]["cases"]) else [word for name in names for word in ("--case", name)]
+    skip = [word for row in ASSUMPTIONS for word in ("--skip-assuming", row[0])]
+    done = subprocess.run([sys.executable, "-m", "replay", path, "--home", home, "--jobs", JOBS, "--json", str(out),
+                           "--service", SERVICE, *skip, *selection],
+                          cwd=HERE, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    if not out.exists():
+        return {"": done.stdout}
+    with open(out, encoding="utf-8") as f:
+        return {result["case"]: result for result in json.load(f)}
+
+
+@pytest.mark.root
+@pytest.mark.conformance
+@pytest.mark.parametrize("path,name", PARAMETERS)
+def test_case(replayed, path, name):
+    results = replayed(path)
+    assert name in results, results.get("", "the replay tool said nothing about this case")
+    result = results[name]
+    if result["status"] == SKIPPED:
+        pytest.skip(result["lines"][0])
+    reason = DIFFERENT.get((SUITES[path]["suite"], name))
+    if reason is None:
+        assert result["status"] == "passed", "\n".join(result["lines"])
+    else:
+        assert result["status"] == "failed" or reason.startswith("sometimes"), f"listed as different, but it passes: {reason}"
+
+
+def test_every_difference_is_a_case():
+    known = {(suite["suite"], case["name"]) for suite in SUITES.values() for case in suite["cases"]}
+    assert set(DIFFERENT) <= known
+    assert all(reason for reason in DIFFERENT.values())

@@ -1,0 +1,157 @@
+"""Fixtures for tests that need an installation: throw-away ones, made by the real installer.
+
+As root they lie below /var/lib (every user must be able to get there; the replay tool cannot hide
+what lies below its own /tmp) and share one set of libraries, copied from the Python that runs the
+tests.
+"""
+import os
+import shutil
+import site
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+
+import pytest
+
+ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+PYTHON = "/usr/bin/python3"
+PLACE = "/var/lib"
+
+
+def pytest_collection_modifyitems(items):
+    if os.geteuid() != 0:
+        skip = pytest.mark.skip(reason="needs root")
+        for item in items:
+            if item.get_closest_marker("root"):
+                item.add_marker(skip)
+
+
+@pytest.fixture(scope="session")
+def open_place():
+    """A directory that every user can reach, gone after the run."""
+    place = tempfile.mkdtemp(prefix="pyqmail-test.", dir=PLACE)
+    os.chmod(place, 0o755)
+    yield place
+    shutil.rmtree(place, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def qmail_users(open_place):
+    """qmail's accounts exist on this machine; made if they do not."""
+    from pyqmail.install import users
+    users.make_missing("/var/qmail", print)
+
+
+@pytest.fixture(scope="session")
+def libraries(open_place):
+    """A virtual environment, as far as installations need one, that every user can read."""
+    venv = os.path.join(open_place, "libraries")
+    version = "python%d.%d" % sys.version_info[:2]
+    for source in filter(os.path.isdir, site.getsitepackages()):
+        shutil.copytree(source, f"{venv}/lib/{version}/site-packages", dirs_exist_ok=True,
+                        ignore=shutil.ignore_patterns("pip*", "setuptools*", "_pytest", "hypothesis", "__pycache__"))
+    subprocess.run(["chmod", "-R", "a+rX", venv], check=True)
+    return venv
+
+
+@pytest.fixture(scope="session")
+def install(libraries):
+    """install(directory, *options): run the checkout's installer; returns the directory."""
+    def run(directory, *options):
+        os.makedirs(os.path.dirname(directory), exist_ok=True)
+        done = subprocess.run([PYTHON, "-ISXutf8", f"{ROOT}/bin/qmailctl", "install", "--home", directory, "--venv", libraries,
+                               *options], stdin=subprocess.DEVNULL, capture_output=True, text=True)
+        assert done.returncode == 0, done.stdout + done.stderr
+        return directory
+    return run
+
+
+@pytest.fixture(scope="session")
+def conformance_home(open_place, install):
+    """An installation for the replay tool, alone in its directory: the tool hides that directory in some cases."""
+    return install(os.path.join(open_place, "conformance", "home"))
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+class System:
+    """A running installation: `home`, the `smtp` and `pop3` ports on 127.0.0.1, and its log."""
+
+    def __init__(self, home, smtp, pop3):
+        self.home, self.smtp, self.pop3 = home, smtp, pop3
+
+    def ctl(self, verb):
+        done = subprocess.run([f"{self.home}/bin/qmailctl", verb], stdin=subprocess.DEVNULL, capture_output=True, text=True)
+        return done.returncode, done.stdout + done.stderr
+
+    def log(self, name="send"):
+        """What the service has logged so far, without the times."""
+        try:
+            with open(f"{self.home}/log/{name}/current", encoding="utf-8") as f:
+                return "".join(line.partition(" ")[2] for line in f)
+        except FileNotFoundError:
+            return ""
+
+    def pid(self, name):
+        with open(f"{self.home}/run/{name}.pid", encoding="ascii") as f:
+            return int(f.read().split()[0])
+
+    @staticmethod
+    def wait(ready, seconds=30):
+        """ready() as soon as it is true; fails when it does not become so."""
+        end = time.monotonic() + seconds
+        while not (found := ready()):
+            assert time.monotonic() < end, "waited in vain"
+            time.sleep(0.05)
+        return found
+
+
+@pytest.fixture(scope="session")
+def system(open_place, install):
+    """The whole system with its real users, on free ports; stopped afterwards."""
+    smtp, pop3 = free_port(), free_port()
+    home = install(os.path.join(open_place, "system", "home"), "--smtp", f"127.0.0.1:{smtp}", "--pop3", f"127.0.0.1:{pop3}")
+    running = System(home, smtp, pop3)
+    status, output = running.ctl("start")
+    try:
+        assert status == 0, output + running.log()
+        yield running
+    finally:
+        running.ctl("stop")
+
+
+class Person:
+    """An account of its own with a Maildir: name, password, home."""
+
+    def __init__(self, name, password):
+        self.name, self.password = name, password
+        subprocess.run(["useradd", "--create-home", "--skel", "/nonexistent", name], check=True, capture_output=True)
+        subprocess.run(["chpasswd"], input=f"{name}:{password}\n", text=True, check=True, capture_output=True)
+        self.home = os.path.expanduser(f"~{name}")
+        subprocess.run(["runuser", "-u", name, "--", f"{ROOT}/bin/maildirmake", f"{self.home}/Maildir"], check=True)
+
+    def messages(self):
+        """The messages in the Maildir, as bytes."""
+        found = []
+        for part in ("new", "cur"):
+            for name in sorted(os.listdir(f"{self.home}/Maildir/{part}")):
+                with open(f"{self.home}/Maildir/{part}/{name}", "rb") as f:
+                    found.append(f.read())
+        return found
+
+    def remove(self):
+        subprocess.run(["userdel", "--remove", "--force", self.name], capture_output=True)
+
+
+@pytest.fixture
+def person():
+    """A new user of this machine, gone after the test."""
+    someone = Person(f"pyq{os.urandom(4).hex()}", f"Pw-{os.urandom(6).hex()}")
+    yield someone
+    someone.remove()

@@ -1,0 +1,101 @@
+"""Who every process is, while the whole system runs: read from /proc."""
+import grp
+import os
+import pwd
+import signal
+
+import pytest
+
+pytestmark = [pytest.mark.root, pytest.mark.system]
+
+
+def processes(home):
+    """[(program, status)] of every process that runs something below the home."""
+    found = []
+    for pid in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            with open(f"/proc/{pid}/cmdline", "rb") as f:
+                words = f.read().split(b"\0")
+            with open(f"/proc/{pid}/status", encoding="utf-8") as f:
+                status = dict(line.rstrip("\n").split(":", 1) for line in f)
+            place = os.readlink(f"/proc/{pid}/cwd")
+        except OSError:
+            continue
+        names = [os.path.basename(word).decode() for word in words if word.startswith(os.fsencode(home) + b"/bin/")]
+        if names:
+            found.append((names[0], {"pid": int(pid), "uids": ids(status["Uid"]), "gids": ids(status["Gid"]),
+                                     "groups": ids(status["Groups"]), "umask": int(status["Umask"], 8), "cwd": place,
+                                     "no_new_privs": int(status["NoNewPrivs"])}))
+    return found
+
+
+def ids(text):
+    return [int(word) for word in text.split()]
+
+
+def who(user, group, *groups):
+    gid = grp.getgrnam(group).gr_gid
+    return {"uids": [pwd.getpwnam(user).pw_uid] * 4, "gids": [gid] * 4,
+            "groups": sorted({gid, *(grp.getgrnam(name).gr_gid for name in groups)})}
+
+
+def test_who_everybody_is(system):
+    allowed = {
+        "qmail-send": [who("qmails", "qmail")],
+        "qmail-lspawn": [who("root", "qmail"), who("qmailp", "nofiles")],
+        "qmail-rspawn": [who("qmailr", "qmail")],
+        "qmail-clean": [who("qmailq", "qmail")],
+        "qmail-queue": [who("qmailq", "qmail", "nofiles")],
+        "qmail-log": [who("qmaill", "nofiles")],
+        "qmail-smtpd": [who("qmaild", "nofiles")],
+    }
+    seen = processes(system.home)
+    assert set(allowed) | {"qmail-popup", "qmailctl"} <= {name for name, _ in seen}
+    for name, process in seen:
+        if name == "qmail-lspawn" and process["uids"][0] >= 1000 and process["groups"] == process["gids"][:1]:
+            assert len(set(process["uids"])) == len(set(process["gids"])) == 1     # a warm qmail-local
+        elif name in allowed:
+            assert {key: process[key] for key in ("uids", "gids", "groups")} in allowed[name], name
+
+
+def test_nobody_is_root_who_need_not_be(system):
+    roots = {name for name, process in processes(system.home) if 0 in process["uids"]}
+    assert roots == {"qmail-lspawn", "qmail-popup", "qmailctl"}
+
+
+def test_where_everybody_is(system):
+    places = {(name, process["cwd"]) for name, process in processes(system.home)}
+    queue = f"{system.home}/queue"
+    assert {("qmail-send", queue), ("qmail-clean", queue), ("qmail-queue", queue), ("qmail-lspawn", f"{queue}/mess"),
+            ("qmail-rspawn", f"{queue}/mess"), ("qmailctl", "/")} <= places
+
+
+def test_what_dies_is_started_again_and_mail_flows_on(system, person):
+    import smtplib
+    for name in ("smtpd", "send", "pop3d"):
+        before = system.pid(name)
+        os.kill(before, signal.SIGKILL)
+        system.wait(lambda: os.path.exists(f"{system.home}/run/{name}.pid") and system.pid(name) != before)
+
+    def deliver():
+        try:
+            with smtplib.SMTP("127.0.0.1", system.smtp, timeout=20) as smtp:
+                return smtp.sendmail("s@a.example", [f"{person.name}@localhost"], "Subject: x\r\n\r\nx\r\n") == {}
+        except (OSError, smtplib.SMTPException):
+            return False
+    system.wait(deliver)
+    assert system.wait(person.messages)
+    assert "ended with status -9, starting it again" in system.log("qmailctl")
+
+
+def test_doctor_finds_nothing(system):
+    system.wait(lambda: system.ctl("stat")[1].count(": up") == 3)
+    assert system.ctl("doctor") == (0, "all is as it should be\n")
+
+
+def test_stop_and_start(system):
+    assert system.ctl("stop")[0] == 0
+    assert processes(system.home) == []
+    assert system.ctl("stat")[1].count(": down") == 3
+    assert system.ctl("start") == (0, "")
+    assert system.ctl("stat")[1].count(": up") == 3
