@@ -29,7 +29,7 @@ class Connection(SMTP):
     def __init__(self, loop, session, environ, timeout, ended):
         # What aiosmtpd prepares for each connection takes longer than a whole message; none of it differs.
         if Connection.prototype is None:
-            Connection.prototype = SMTP(None, hostname="", loop=loop, data_size_limit=None)
+            Connection.prototype = SMTP(None, hostname="-", loop=loop, data_size_limit=None)   # "": a DNS look-up
         self.__dict__.update(Connection.prototype.__dict__)
         self.loop, self.smtp, self.environ, self._ended = loop, session, environ, ended
         self._timeout_duration, self._timeout_handle = timeout, None

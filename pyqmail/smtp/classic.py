@@ -49,41 +49,40 @@ def from_network():
 
 
 def serve(session, timeout):
-    """The loop: events of the session in, reads, writes and submissions out. Raises Gone."""
+    """The loop: events of the session in; reads, writes and submissions out. Raises Gone.
+
+    A submission that is under way when the session ends is left unfinished: its pipes close with this
+    process, which waits for nobody, so that a queue program that hangs cannot hold it.
+    """
     queue = None
-    try:
-        while True:
-            event = session.next_event()
-            if event is smtp.NEED_DATA:
-                flush(session, timeout)
-                piece = read(timeout)
-                if piece is None:
-                    session.close(smtp.TIMEOUT)
-                else:
-                    session.feed(piece)
-            elif event is smtp.FLUSH:
-                flush(session, timeout)
-            elif event is smtp.OPEN:
-                try:
-                    queue = Submission()
-                except OSError:
-                    session.queue_failed()
-                else:
-                    queue.put(session.queue_opened(int(time.time())))
-            elif event is smtp.END:
-                if session.refusal:
-                    queue.fail()
-                answer = queue.finish(session.sender, session.recipients)
-                session.answered(answer, queue.qp, int(time.time()))
-                queue = None
-            elif event is smtp.CLOSE:
-                flush(session, timeout)
-                return session.status
+    while True:
+        event = session.next_event()
+        if event is smtp.NEED_DATA:
+            flush(session, timeout)
+            piece = read(timeout)
+            if piece is None:
+                session.close(smtp.TIMEOUT)
             else:
-                queue.put(event)
-    finally:
-        if queue is not None:
-            queue.abandon()
+                session.feed(piece)
+        elif event is smtp.FLUSH:
+            flush(session, timeout)
+        elif event is smtp.OPEN:
+            try:
+                queue = Submission()
+            except OSError:
+                session.queue_failed()
+            else:
+                queue.put(session.queue_opened(int(time.time())))
+        elif event is smtp.END:
+            if session.refusal:
+                queue.fail()
+            answer = queue.finish(session.sender, session.recipients)
+            session.answered(answer, queue.qp, int(time.time()))
+        elif event is smtp.CLOSE:
+            flush(session, timeout)
+            return session.status
+        else:
+            queue.put(event)
 
 
 def read(timeout):
