@@ -5,8 +5,8 @@
 Puts a Date line before the message on descriptor 0, as predate does, and sends it as sendmail does. Exit
 codes are those of sendmail.
 
-Without another process, unless there is another sendmail or qmail-inject in bin/ or sendmail is to do something
-else than sending: predate's way then.
+Sends without another process; only if there is another predate, sendmail or qmail-inject in bin/, or if sendmail
+is to do something else than sending, it becomes `predate sendmail`.
 **Security**: runs as the user who calls it.
 Source: datemail(1).
 """
@@ -14,13 +14,14 @@ import os
 import time
 
 from ..base import child, home
-from . import predate, sendmail
+from . import sendmail
+from .predate import date_line
 from .qmail_inject import behind, inject
 
 
 def main(argv):
     environ = child.environment()
-    if home.ours("sendmail") and home.ours("qmail-inject"):
+    if all(map(home.ours, ("predate", "sendmail", "qmail-inject"))):
         variables = dict(environ)
         try:
             mode, words = sendmail.understand(argv, variables)
@@ -28,5 +29,5 @@ def main(argv):
             mode = None
         if mode == b"m":
             os.chdir(home.HOME)
-            return inject(words, variables, behind(predate.date_line(int(time.time()))))
-    return predate.run("predate", [os.fsencode(home.program("sendmail")), *argv], environ)
+            return inject(words, variables, behind(date_line(int(time.time()))))
+    child.execute([*(os.fsencode(home.program(name)) for name in ("predate", "sendmail")), *argv], environ)

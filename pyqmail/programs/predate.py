@@ -19,12 +19,7 @@ def main(argv):
     if not argv:
         errors.say("predate: usage: predate child")
         return errors.PERMANENT
-    return run("predate", argv, child.environment())
-
-
-def run(caller, argv, environ):
-    """Run argv with the Date line before its input; its exit code."""
-    feed = Feed(caller, argv, environ, lambda why: errors.TEMPORARY)
+    feed = Feed("predate", argv, child.environment(), lambda why: errors.TEMPORARY)
     try:
         feed.copy(date_line(int(time.time())))
     except BrokenPipeError:
