@@ -144,11 +144,12 @@ def start_logger(name, reader, prepare):
     def become_qmaill():
         prepare()
         prot.become(*accounts.ids("qmaill"))
+        prot.no_new_privileges()
     argv = logger(name)
     null = os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC)
     try:
-        return child.start(argv[0], argv, {0: reader, 1: null, 2: null}, cwd="/", failed=errors.TEMPORARY,
-                           prepare=become_qmaill)
+        return child.start(argv[0], argv, {0: reader, 1: null, 2: null}, cwd="/", env={b"PATH": PATH},
+                           failed=errors.TEMPORARY, prepare=become_qmaill)
     finally:
         os.close(null)
 

@@ -21,11 +21,12 @@ def lines(run, started):
     sendmail = "sendmail" if os.path.realpath("/usr/sbin/sendmail") == home.program("sendmail") else home.program("sendmail")
     yield ""
     if not started:
-        yield f"start      {ctl} start"
-    for address in services.addresses("smtpd"):
+        old = services.running("send")
+        yield f"{'restart' if old else 'start  '}    {ctl} {'restart (the old code still runs)' if old else 'start'}"
+    for address in services.addresses("smtpd")[:1]:
         yield "send       by SMTP: swaks --server {0[0]}:{0[1]} --to {1}@localhost".format(doctor.reachable(address), who)
     yield f"           by hand: echo 'Subject: hello' | {sendmail} {who}"
-    for address in services.addresses("pop3d"):
+    for address in services.addresses("pop3d")[:1]:
         host, port = doctor.reachable(address)
         yield f"read       by POP3: poplib.POP3({host!r}, {port}), user {who}, {password_of(run, private)}"
     yield "           or in the mailbox itself, ~/Maildir/new (one for each new user: maildirmake ~/Maildir as that user)"

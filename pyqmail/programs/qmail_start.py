@@ -13,7 +13,8 @@ qmail-send; its complaints go to the same log.
 Exit codes: 111 cannot start; otherwise those of qmail-send.
 
 **Security**: started as root, reads nothing from strangers. Each child gives up root before it
-executes anything; a change of identity that does not take ends that process. In a private home
+executes anything; a change of identity that does not take ends that process. All but qmail-send (which
+may have to execute C's set-uid qmail-queue) and qmail-lspawn can gain no rights again. In a private home
 everything stays the one user who owns it, and root refuses to start it: root would run what that
 user may exchange.
 Source: qmail-start(8).
@@ -74,7 +75,7 @@ def own_descriptors():
 
 def start(argv, fds, role=None, gid=None):
     """Fork and execute argv[0], found along PATH, as `role` with gid as its only group; root if None."""
-    prepare = (lambda: prot.become(accounts.uid(role), gid)) if role else None
+    prepare = (lambda: confine(accounts.uid(role), gid)) if role else None
     return child.start(argv[0], argv, fds, search=search_path(), failed=CANNOT, prepare=prepare)
 
 
@@ -109,7 +110,13 @@ def start_queue_service(log):
 
 
 def become_qmailq():
-    prot.become(*accounts.ids("qmailq"), groups=[accounts.gid("nofiles")])
+    confine(*accounts.ids("qmailq"), groups=[accounts.gid("nofiles")])
+
+
+def confine(uid, gid, groups=None):
+    """Be uid for good; no program executed from here on, set-uid or not, gets any other rights."""
+    prot.become(uid, gid, groups)
+    prot.no_new_privileges()
 
 
 def wide_remote():

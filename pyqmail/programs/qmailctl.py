@@ -41,9 +41,10 @@ STOPPING = 60                       # s to wait for deliveries under way; they a
 
 
 def main(argv):
+    os.umask(0o022)                 # what we make in control/ and run/ is read by every role
     words = [os.fsdecode(word) for word in argv]
     verb, options = words[0] if words else "help", parse(words[1:])
-    if verb not in VERBS or options is None:
+    if verb not in VERBS or options is None or options["words"] and verb != "run":
         say(f"qmailctl: usage: qmailctl {'|'.join(VERBS)} [--home DIR]")
         return errors.PERMANENT
     if verb == "install":
@@ -89,8 +90,6 @@ def hand_over(directory, argv):
 
 def install(options):
     from ..install import setup, tour     # only here: tomllib, socket look-ups and the rest
-    if options["words"]:
-        return errors.PERMANENT
     default = setup.SYSTEM_HOME if os.geteuid() == 0 else os.path.expanduser(setup.PRIVATE_HOME)
     directory = os.path.realpath(options.get("home", default))
     run = setup.Setup(os.path.realpath(home.HOME), directory, tell=say,

@@ -18,10 +18,12 @@ for fd in sorted(map(int, os.listdir("/proc/self/fd"))):
     except OSError:
         pass
 umask = os.umask(0)
+with open("/proc/self/status") as f:
+    privileges = [line.split()[1] for line in f if line.startswith("NoNewPrivs")]
 name = os.path.basename(sys.argv[0])
 with open(f"%s/{name}.json", "w") as f:
     json.dump({"argv": sys.argv[1:], "uids": os.getresuid(), "gids": os.getresgid(), "groups": os.getgroups(), "umask": umask,
-               "cwd": os.getcwd(), "fds": fds, "pid": os.getpid(), "ppid": os.getppid(), "env": open("/proc/self/environ").read().split("\\0")[:-1]}, f)
+               "cwd": os.getcwd(), "fds": fds, "no_new": privileges == ["1"], "pid": os.getpid(), "ppid": os.getppid(), "env": open("/proc/self/environ").read().split("\\0")[:-1]}, f)
 if name == "qmail-send":
     for fd in (2, 4, 6):            # until the others have ended
         while os.read(fd, 100):
@@ -84,6 +86,7 @@ def test_every_process_is_who_it_should_be(stage):
     for one in seen.values():
         assert (one["groups"], one["umask"], one["cwd"]) == (one["gids"][:1], 0o77, "/")
         assert one["env"] == [f"PATH={stage.home}/bin:/usr/bin:/bin"]
+    assert {name for name, one in seen.items() if one["no_new"]} == {"qmail-rspawn", "qmail-clean", "logger"}
     assert {one["ppid"] for name, one in seen.items() if name != "qmail-send"} == {seen["qmail-send"]["pid"]}
 
 

@@ -63,6 +63,11 @@ def test_nobody_is_root_who_need_not_be(system):
     assert roots == {"qmail-lspawn", "qmail-popup", "qmailctl"}
 
 
+def test_who_can_never_gain_rights(system):
+    confined = {"qmail-clean", "qmail-rspawn", "qmail-queue", "qmail-log"}
+    assert all(process["no_new_privs"] for name, process in processes(system.home) if name in confined)
+
+
 def test_where_everybody_is(system):
     places = {(name, process["cwd"]) for name, process in processes(system.home)}
     queue = f"{system.home}/queue"
