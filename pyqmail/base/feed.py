@@ -22,7 +22,8 @@ class Feed:
         except OSError as why:
             raise Temporary(f"unable to create pipe: {text(why)}") from None
         try:
-            self.pid = child.start(argv[0], argv, {0: reader}, env=environ, search=search_path(environ), failed=complain)
+            self.pid = child.start(argv[0], argv, {0: reader}, env=environ, search=search_path(environ),
+                                   failed=complain)
         except OSError as why:
             raise Temporary(f"unable to fork: {text(why)}") from None
         os.close(reader)

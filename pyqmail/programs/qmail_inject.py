@@ -71,8 +71,10 @@ def inject(argv, environ, read=standard_input):
 def complain(why, status):
     """One write on descriptor 2; an exception of ours carries bytes with their newline, others words."""
     words = why.args[0] if why.args else b""
+    if isinstance(words, str):
+        words = os.fsencode(words + "\n")
     try:
-        netio.write_all(2, b"qmail-inject: fatal: " + (words if isinstance(words, bytes) else os.fsencode(f"{words}\n")))
+        netio.write_all(2, b"qmail-inject: fatal: " + words)
     except OSError:
         pass                        # nobody to tell; the exit code still does
     return status

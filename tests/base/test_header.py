@@ -40,7 +40,8 @@ def test_splitting(data, fields, body, size):
 
 
 @given(st.binary(max_size=200) | st.lists(st.sampled_from(
-    [b"To: a", b"\n", b"\n", b" ", b"\t", b"From ", b"x", b":", b"\0", b"\r"]), max_size=30).map(b"".join), st.integers(1, 50))
+    [b"To: a", b"\n", b"\n", b" ", b"\t", b"From ", b"x", b":", b"\0", b"\r"]), max_size=30).map(b"".join),
+    st.integers(1, 50))
 @settings(max_examples=300)
 def test_nothing_is_lost_and_pieces_do_not_matter(data, size):
     fields, body = split(data, size)

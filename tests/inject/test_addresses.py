@@ -52,7 +52,8 @@ def test_unparsable_lists_tell_what_stood_to_the_right(text, seen):
     assert found == seen
 
 
-@given(st.lists(st.sampled_from([b"a", b"b ", b"@", b".", b",", b"<", b">", b":", b";", b"(c)", b"[]", b'"q"']), max_size=25))
+@given(st.lists(st.sampled_from([b"a", b"b ", b"@", b".", b",", b"<", b">", b":", b";", b"(c)", b"[]", b'"q"']),
+                max_size=25))
 @settings(max_examples=400)
 def test_leaving_addresses_alone_only_adds_commas(words):
     before = tokens.read(b"".join(words))

@@ -70,7 +70,8 @@ def well_formed(token):
     return kind != ATOM or (text and not set(text) & (tokens.ENDS_ATOM | set(b'"')))
 
 
-ODD = st.lists(st.sampled_from([bytes((byte,)) for byte in b'ab.,@<>:;()[]"\\ \t\r\n\0\xff+-']), max_size=40).map(b"".join)
+BYTES = [bytes((byte,)) for byte in b'ab.,@<>:;()[]"\\ \t\r\n\0\xff+-']
+ODD = st.lists(st.sampled_from(BYTES), max_size=40).map(b"".join)
 
 
 @given(ODD | st.binary(max_size=60))

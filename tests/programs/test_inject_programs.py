@@ -18,7 +18,8 @@ def run(tmp_path):
 
     def run(program, *argv, stdin=b"", **environ):
         environ = {"PATH": "/usr/bin:/bin", "QMAILQUEUE": str(queue), "OUT": str(tmp_path), **NAMES, **environ}
-        return subprocess.run([os.path.join(ROOT, "bin", program), *argv], input=stdin, env=environ, capture_output=True)
+        words = [os.path.join(ROOT, "bin", program), *argv]
+        return subprocess.run(words, input=stdin, env=environ, capture_output=True)
 
     run.queued = lambda: tuple((tmp_path / name).read_bytes() for name in ("envelope", "message"))
     return run
@@ -34,7 +35,8 @@ def test_a_message_is_queued(run):
 def test_a_message_is_shown(run):
     done = run("qmail-inject", "-n", "-f", "a b@c", stdin=STAMPS + b"To: a\n\nbody\n")
     assert (done.returncode, done.stderr) == (0, b"")
-    assert done.stdout == (b'Return-Path: <"a b"@c.dd.example>\nFrom: joe@dh.example\n' + STAMPS + b"To: a@dh.example\n\nbody\n")
+    assert done.stdout == (b'Return-Path: <"a b"@c.dd.example>\nFrom: joe@dh.example\n' + STAMPS
+                           + b"To: a@dh.example\n\nbody\n")
 
 
 @pytest.mark.parametrize("argv, environ, status, complaint", [
@@ -71,7 +73,8 @@ def test_sendmail(run, argv, envelope):
 
 
 def test_sendmail_sender_shows_in_from_without_names(run):
-    assert run("sendmail", "-F", "Joe", "-fx@y", "a", stdin=STAMPS + b"To: h\n\n", MAILHOST="m", NAME="N").returncode == 0
+    done = run("sendmail", "-F", "Joe", "-fx@y", "a", stdin=STAMPS + b"To: h\n\n", MAILHOST="m", NAME="N")
+    assert done.returncode == 0
     assert run.queued()[1].startswith(b"From: x@y.dd.example\n")
 
 
@@ -80,4 +83,5 @@ def test_sendmail_sender_shows_in_from_without_names(run):
 def test_sendmail_usage(run, argv, first):
     done = run("sendmail", *argv)
     assert done.returncode == 100
-    assert done.stderr == first + (b"sendmail: usage: sendmail [ -t ] [ -fsender ] [ -Fname ] [ -bp ] [ -bs ] [ arg ... ]\n")
+    usage = b"sendmail: usage: sendmail [ -t ] [ -fsender ] [ -Fname ] [ -bp ] [ -bs ] [ arg ... ]\n"
+    assert done.stderr == first + usage

@@ -210,18 +210,19 @@ def test_qbiff_terminals(tmp_path, monkeypatch):
         return head.ljust(384, b"\0")
     (tmp_path / "utmp").write_bytes(b"".join([
         record(7, b"joe", b"tty1"), record(8, b"joe", b"tty2"), record(7, b"jo", b"tty3"), record(7, b"joe", b"/x"),
-        record(7, b"joe", b"a.b"), record(7, b"joe", b""), record(7, b"joe", b"pts/1"), record(7, b"joe", b"tty9")[:300]]))
+        record(7, b"joe", b"a.b"), record(7, b"joe", b""), record(7, b"joe", b"pts/1"),
+        record(7, b"joe", b"tty9")[:300]]))
     monkeypatch.setattr(qbiff, "UTMP", str(tmp_path / "utmp"))
     monkeypatch.setattr(qbiff, "LONG_RECORD", ())
     assert list(qbiff.terminals(b"joe")) == [b"tty1", b"pts/1"]
 
 
-HEAVY = {"asyncio", "email", "typing", "dataclasses", "collections", "logging", "argparse", "subprocess", "re", "socket",
-         "signal", "_socket"}
+HEAVY = {"asyncio", "email", "typing", "dataclasses", "collections", "logging", "argparse", "subprocess", "re",
+         "socket", "signal", "_socket"}
 
 
-@pytest.mark.parametrize("program", ["forward", "condredirect", "bouncesaying", "except_", "preline", "qreceipt", "qbiff",
-                                     "predate", "datemail", "mailsubj", "sendmail", "qmail_inject"])
+@pytest.mark.parametrize("program", ["forward", "condredirect", "bouncesaying", "except_", "preline", "qreceipt",
+                                     "qbiff", "predate", "datemail", "mailsubj", "sendmail", "qmail_inject"])
 def test_start_up_imports_are_light(program):
     code = f"import sys; sys.path.insert(0, {ROOT!r}); import pyqmail.programs.{program}; print(*sys.modules)"
     loaded = subprocess.run(["/usr/bin/python3", "-IS", "-c", code], capture_output=True, text=True, check=True).stdout
