@@ -33,17 +33,19 @@ PER_DELIVERY, SPARE = 3, 300        # descriptors: message, connection, a questi
 
 
 def main(argv):
-    if argv not in ([], [b"--wide"]):
-        raise errors.Permanent("usage: qmail-rspawn [--wide]")
+    wide = b"--wide" in argv        # other arguments mean nothing, as they always have
     try:
         os.chdir(home.path("queue/mess"))
     except OSError:
         return errors.TEMPORARY     # whoever waits for the first byte says so
     sig.ignore_pipe()
     keep_standard_descriptors()
-    width = 2 if argv else 1
-    limit = wide_limit() if argv else wire.HELLO
-    owner = accounts.uid("qmailq")
+    limit, width = (wide_limit(), 2) if wide else (wire.HELLO, 1)
+    try:
+        owner = accounts.uid("qmailq")
+    except errors.Temporary as why:
+        errors.say("fatal: ", str(why))
+        return errors.TEMPORARY
     forget_silent_hosts()
     asyncio.run(serve(limit, width, owner))
     return 0
@@ -74,6 +76,8 @@ def forget_silent_hosts():
         return                      # no table: deliveries do without
     try:
         tcpto.clear(fd)
+    except OSError:
+        pass                        # an old table costs some deliveries a wait, no more
     finally:
         os.close(fd)
 
