@@ -18,7 +18,7 @@ class Server:
         self.replies, self.heard, self.together, self.all_here = replies, [], together, asyncio.Event()
 
     async def __aenter__(self):
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0, backlog=1000)
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0, backlog=4000)
         return self
 
     async def __aexit__(self, *_):
