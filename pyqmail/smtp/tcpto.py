@@ -26,7 +26,8 @@ def path():
 def parse(data):
     """The records in the bytes of the file, free ones too; an unfinished one at the end is none."""
     data = data[:SIZE]
-    return [Record(b"%d.%d.%d.%d" % tuple(data[at:at + 4]), data[at + 4], int.from_bytes(data[at + 8:at + 12], "little"))
+    return [Record(b"%d.%d.%d.%d" % tuple(data[at:at + 4]), data[at + 4],
+                   int.from_bytes(data[at + 8:at + 12], "little"))
             for at in range(0, len(data) - RECORD + 1, RECORD)]
 
 

@@ -25,7 +25,8 @@ def test_an_endless_reply_ends(piece):
 def test_a_long_reply_is_cut():
     dialogue = session()
     dialogue.receive(b"554-" + b"y" * 100_000 + b"\r\n554 end\r\n")
-    assert len(dialogue.report) == len(b"ZConnected to 192.0.2.1 but greeting failed.\nRemote host said: \0") + client.REPLY_KEPT
+    frame = b"ZConnected to 192.0.2.1 but greeting failed.\nRemote host said: \0"
+    assert len(dialogue.report) == len(frame) + client.REPLY_KEPT
 
 
 POSING = [b"550 no\0Kaccepted\0", b"550 no\0\0r\0K", b"550-no\r\n550-\0K\r\n550 x", b"550 \rK\r\0K"]

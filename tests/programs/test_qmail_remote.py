@@ -22,7 +22,8 @@ def place(tmp_path):
 
 
 def remote(place, *arguments, message=b"hello\n", options=()):
-    return subprocess.run([*options, place / "bin/qmail-remote", *arguments], input=message, capture_output=True, timeout=100)
+    return subprocess.run([*options, place / "bin/qmail-remote", *arguments], input=message,
+                          capture_output=True, timeout=100)
 
 
 class Server(threading.Thread):

@@ -43,7 +43,8 @@ def reports(place, orders, *options, env=None):
     """What a spawner says to these orders: (greeting, {delnum: text})."""
     width = 2 if options else 1
     with spawner(place, *options, env=env) as process:
-        said, complaint = process.communicate(b"".join(wire.order(*order, width=width) for order in orders), timeout=100)
+        commands = b"".join(wire.order(*order, width=width) for order in orders)
+        said, complaint = process.communicate(commands, timeout=100)
     assert (process.returncode, complaint) == (0, b"")
     return wire.read_hello(said[:width], width), {
         report.delnum: report.text for report in wire.ReportReader(width).feed(said[width:])}
@@ -84,7 +85,8 @@ def test_hello_is_qmails_and_the_table_is_cleared(place):
 
 
 def test_orders_are_checked(place):
-    _, said = reports(place, [(200, b"5/5", b"", b"r@h"), (1, b"../5", b"", b"r@h"), (2, b"5/6", b"", b"r@h"), (3, b"5/5", b"", b"r")])
+    _, said = reports(place, [(200, b"5/5", b"", b"r@h"), (1, b"../5", b"", b"r@h"), (2, b"5/6", b"", b"r@h"),
+                              (3, b"5/5", b"", b"r")])
     assert {number: text[:1] for number, text in said.items()} == {200: b"Z", 1: b"D", 2: b"Z", 3: b"D"}
 
 

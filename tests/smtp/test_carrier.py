@@ -106,7 +106,8 @@ def test_a_big_message_is_sent_in_blocks(place):
 
 @pytest.mark.parametrize("replies, report", [
     ([b"421 busy\r\n"], b"ZConnected to 127.0.0.1 but greeting failed.\nRemote host said: 421 busy\n"),
-    (SERVED[:3] + [b"550 no\r\n"], b"D127.0.0.1 does not like recipient.\nRemote host said: 550 no\nGiving up on 127.0.0.1.\n"),
+    (SERVED[:3] + [b"550 no\r\n"],
+     b"D127.0.0.1 does not like recipient.\nRemote host said: 550 no\nGiving up on 127.0.0.1.\n"),
 ])
 def test_refusals(place, replies, report):
     assert deliver(place, Server(replies)) == [report]

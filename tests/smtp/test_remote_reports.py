@@ -46,4 +46,5 @@ def test_any_output_gives_one_letter_and_no_nul(output):
 
 
 def test_hosts_are_shown_printable():
-    assert reports.no_such_host(b"no such\xe9\n.test") == b"DSorry, I couldn't find any host named no?such??.test. (#5.1.2)\n"
+    assert reports.no_such_host(b"no such\xe9\n.test") == \
+        b"DSorry, I couldn't find any host named no?such??.test. (#5.1.2)\n"

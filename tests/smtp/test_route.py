@@ -81,7 +81,8 @@ def test_literals_are_used_as_they_are(host, tried, report):
 
 
 @pytest.mark.parametrize("relay, zone, tried, report", [
-    (Relay(b"relay", 2525), {(b"relay", "A"): [A1], (b"relay", "MX"): [(1, b"x")]}, [(A1, 2525)], reports.NO_CONNECTION),
+    (Relay(b"relay", 2525), {(b"relay", "A"): [A1], (b"relay", "MX"): [(1, b"x")]}, [(A1, 2525)],
+     reports.NO_CONNECTION),
     (Relay(b"relay", 25), {}, [], reports.no_such_host(b"relay")),
     (Relay(b"relay", 25), {(b"relay", "A"): SOFT}, [], reports.DNS_TROUBLE),
     (Relay(b"[2001:db8::5]", 26), {}, [(b"2001:db8::5", 26)], reports.NO_CONNECTION),
