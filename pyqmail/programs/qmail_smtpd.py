@@ -11,8 +11,9 @@ on the sockets that systemd passes), follows the rules in control/tcp.smtp.cdb, 
 and has at most control/concurrencyincoming connections at once (100), at most
 control/concurrencyperip (half of that) from one address. Loopback is not counted for the latter. It
 sets the variables that tcpserver sets, TCPLOCALHOST from control/me; RBLSMTPD, set by a rule, turns
-a client away as rblsmtpd would. TERM ends it, after the messages that are under way; control files
-and rules that have changed count from the next connection on, HUP makes sure of that.
+a client away as rblsmtpd would. Control files and rules that have changed count from the next
+connection on (HUP makes sure of it), addresses and limits from the next start. TERM ends it, after
+the messages that are under way.
 
 Control files: me smtpgreeting localiphost rcpthosts morercpthosts.cdb badmailfrom databytes timeoutsmtpd
 maxrecipients (10000 recipients a message). Variables: RELAYCLIENT DATABYTES QMAILQUEUE TCP*.

@@ -177,6 +177,13 @@ def test_client_that_stops_sending_hears_all_replies(server, queue):
     assert len(queue()) == 1
 
 
+def test_without_the_queue_service_mail_waits(server):
+    server.start()
+    with server.client() as client, pytest.raises(smtplib.SMTPDataError) as refused:
+        client.sendmail("s@far.test", ["r@local.test"], b"x")
+    assert (refused.value.smtp_code, refused.value.smtp_error) == (451, b"qq trouble creating files in queue (#4.3.0)")
+
+
 def test_rules_and_variables(server):
     program = server.program(PRINTS)
     server.rules(f'127.:allow,QMAILQUEUE="{program}",MARK="from rules",RELAYCLIENT=""\n')
@@ -223,6 +230,8 @@ def test_new_control_files_count_for_the_next_client(server):
     with server.client() as client:
         assert client.docmd("MAIL", "FROM:<>")[0] == 250 and client.rcpt("r@local.test")[0] == 553
         assert client.rcpt("r@other.test")[0] == 250
+    server.process.send_signal(signal.SIGHUP)
+    assert server.raw().readline() == b"220 new.example ESMTP\r\n"
     os.unlink(f"{server.home}/control/smtpgreeting")
     os.mkdir(f"{server.home}/control/smtpgreeting")
     assert server.raw().readline() == b"421 unable to read controls (#4.3.0)\r\n"

@@ -1,5 +1,7 @@
 """Conversations with qmail-smtpd's session: what the client says, what it hears, what the queue gets."""
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from pyqmail.base import cdb, home
 from pyqmail.smtp import session as smtp
@@ -220,3 +222,21 @@ def test_timeout(connect):
     driver = connect()
     driver.session.close(smtp.TIMEOUT)
     assert driver.say(b"NOOP\r\n") == b"451 timeout (#4.4.2)\r\n" and driver.session.status == 1
+
+
+SAID = st.lists(st.sampled_from([
+    MAIL, RCPT, b"RCPT TO:<x@far.test>\r\n", b"DATA\r\n", b"DATA\r\n", b".\r\n", b"text\r\n", b"\n", b"\r", b"\0", b"RSET\r\n",
+    b"QUIT", b"Received: x\r\n" * 60, b"HELO ", b"x" * 3000, b"MAIL FROM:<\"\\", b"RCPT TO:<a@[127.0.0.1]>\r\n"]), max_size=25)
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(SAID, st.integers(1, 40))
+def test_pieces_make_no_difference(tmp_path, monkeypatch, said, step):
+    monkeypatch.setattr(home, "HOME", str(tmp_path))
+    (tmp_path / "control").mkdir(exist_ok=True)
+    for name, text in {**CONTROLS, "databytes": "2000\n"}.items():
+        (tmp_path / "control" / name).write_text(text)
+    whole, pieces = (Driver(smtp.Session(Policy(), Client(VARIABLES))) for _ in range(2))
+    for driver, length in ((whole, None), (pieces, step)):
+        driver.say(b"".join(said), length)
+    assert whole.heard == pieces.heard and whole.queued == pieces.queued and whole.refusals == pieces.refusals
