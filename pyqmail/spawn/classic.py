@@ -6,9 +6,10 @@ Used when an administrator has put other programs in their place, and for what n
 nothing but the fields that say who the user is.
 Source: qmail-lspawn(8).
 """
+import errno
 import os
 
-from ..base import child, errors, home, netio, prot
+from ..base import child, home, netio, prot
 from ..users import lookup
 from ..users.codes import BUG, EXECUTE_LATER, EXECUTE_NEVER, MEMORY, NO_GETPW, SYSTEM, Undecided
 
@@ -40,8 +41,8 @@ def become_local(*, controller, local, domain, sender, aliasempty, environ, getp
     try:
         child.execute([b"bin/qmail-local", b"--", who.user, who.home, local, who.dash, who.ext, domain, sender,
                        aliasempty], environ)
-    except OSError as why:
-        os._exit(EXECUTE_LATER if errors.passing(why) else EXECUTE_NEVER)
+    except OSError as why:          # a program that is missing or may not be run is our fault, not the mail's
+        os._exit(EXECUTE_NEVER if why.errno == errno.E2BIG else EXECUTE_LATER)
 
 
 def getpw(local, ids):
