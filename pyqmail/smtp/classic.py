@@ -10,9 +10,10 @@ import time
 
 from ..base import child, sig
 from ..base.errors import Temporary
+from ..base.received import Client
 from ..queue.client import Submission
 from . import session as smtp
-from .policy import Client, Policy
+from .policy import Policy
 
 READ = 65_536
 WRITE = 512                         # bytes; so much fits whenever poll says that something does

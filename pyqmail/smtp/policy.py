@@ -1,10 +1,9 @@
-"""What qmail-smtpd is told: by its control files (Policy) and about its client (Client)."""
-import os
-
-from ..base import control, home, ipme
+"""What qmail-smtpd is told by its control files."""
+from ..base import control, ipme
+from ..base.cached import Cached
 from ..base.errors import Temporary
+from ..base.rcpthosts import Rcpthosts
 from . import grammar
-from .rcpthosts import Rcpthosts
 
 TIMEOUT = 1200                      # s a read or write may take
 RECIPIENTS = 10_000                 # of one message; RFC 5321 4.5.3.1.8 asks for 100, qmail has no limit
@@ -51,46 +50,8 @@ class Policy:
         return address[:address.rfind(b"@") + 1] + self.localiphost if ip in self._own else address
 
 
-class CachedPolicy:
+class CachedPolicy(Cached):
     """The Policy for the next connection: read again when a control file has changed."""
 
     def __init__(self):
-        self._seen, self._policy = None, None
-
-    def forget(self):
-        self._seen = None
-
-    def current(self):
-        """Raises Temporary as Policy does."""
-        now = [mark(home.path("control", name)) for name in FILES]
-        if now != self._seen:
-            self._policy, self._seen = Policy(), now
-        return self._policy
-
-
-def mark(path):
-    """What changes when a file is changed; None if there is no file to look at."""
-    try:
-        found = os.stat(path)
-    except OSError:
-        return None
-    return found.st_ino, found.st_mtime_ns, found.st_size
-
-
-class Client:
-    """The connection's variables: wire-level facts and what the rules say about this client."""
-
-    def __init__(self, environ):
-        get = environ.get
-        self.ip, self.host, self.info = get(b"TCPREMOTEIP", b"unknown"), get(b"TCPREMOTEHOST", b"unknown"), \
-            get(b"TCPREMOTEINFO")
-        self.local = get(b"TCPLOCALHOST", get(b"TCPLOCALIP", b"unknown"))
-        self.relayclient = get(b"RELAYCLIENT")
-        self.databytes = leading_number(get(b"DATABYTES"))
-
-
-def leading_number(text):
-    """The number at the start of a variable, 0 if there is none; None for a variable that is not set."""
-    if text is None:
-        return None
-    return int(text[:len(text) - len(text.lstrip(b"0123456789"))][:20] or 0)
+        super().__init__(FILES, Policy)

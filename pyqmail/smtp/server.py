@@ -4,8 +4,9 @@ import os
 import resource
 
 from ..base import control, errors, gate, home, listen, prot, sig
+from ..base.received import Client
 from . import aio, session as smtp
-from .policy import CachedPolicy, Client
+from .policy import CachedPolicy
 from .refusing import RefusingSession
 
 NAME = "qmail-smtpd"

@@ -13,10 +13,10 @@ What must stay true: the client hears 250 only after answered(b""); every list h
 byte that came before the reply to DATA is both text and command.
 """
 from ..base.errors import Temporary
+from ..base.received import received
 from . import data, grammar
 from .commands import CommandReader
 from .policy import ENVELOPE
-from .received import received
 
 NEED_DATA, FLUSH, OPEN, END, CLOSE = "need data", "flush", "open", "end", "close"
 REPLIES = 16_384                    # bytes of replies that gather before FLUSH

@@ -4,8 +4,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from pyqmail.base import cdb, home
+from pyqmail.base.received import Client
 from pyqmail.smtp import session as smtp
-from pyqmail.smtp.policy import Client, Policy
+from pyqmail.smtp.policy import Policy
 
 NOW = 1_000_000_000
 RECEIVED = b"Received: from client.example (192.0.2.7)\n  by server.example with SMTP; 9 Sep 2001 01:46:40 -0000\n"

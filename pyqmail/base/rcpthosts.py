@@ -5,16 +5,18 @@ domain is taken: qmail would relay for the whole world then. Addresses without "
 """
 import os
 
-from ..base import control, home
-from ..base.errors import Temporary, say, text
+from . import control, home
+from .errors import Temporary, say, text
 
 MORE = "control/morercpthosts.cdb"
 
 
 class Rcpthosts:
-    """Raises Temporary when a file cannot be read, on loading and on look-up."""
+    """caller: the program's name, for its warning. Raises Temporary when a file cannot be read, on loading
+    and on look-up."""
 
-    def __init__(self):
+    def __init__(self, caller="qmail-smtpd"):
+        self._caller = caller
         entries = control.lines("rcpthosts")
         self._missing = entries is None
         self._hosts, self._more = control.fold(entries or ()), None
@@ -35,12 +37,12 @@ class Rcpthosts:
             return True
         if self._missing:
             self._missing = False   # once is enough
-            say("qmail-smtpd: warning: no control/rcpthosts: mail for all domains is refused")
+            say(self._caller, ": warning: no control/rcpthosts: mail for all domains is refused")
         return False
 
     def _listed(self, names):
         if self._more is None:
-            from ..base import cdb  # costs as much as all the rest; most mail is for a host in rcpthosts
+            from . import cdb  # costs as much as all the rest; most mail is for a host in rcpthosts
             try:
                 self._more = cdb.read(home.path(MORE))
             except OSError as why:

@@ -1,0 +1,30 @@
+"""Settings that a long-lived server reads again only when one of their control files has changed."""
+import os
+
+from . import home
+
+
+class Cached:
+    """current() gives make()'s result for the control files as they are now. Raises what make() raises."""
+
+    def __init__(self, files, make):
+        self._files, self._make, self._seen, self._made = files, make, None, None
+
+    def forget(self):
+        """Read everything again next time."""
+        self._seen = None
+
+    def current(self):
+        now = [mark(home.path("control", name)) for name in self._files]
+        if now != self._seen:
+            self._made, self._seen = self._make(), now
+        return self._made
+
+
+def mark(path):
+    """What changes when a file is changed; None if there is no file to look at."""
+    try:
+        found = os.stat(path)
+    except OSError:
+        return None
+    return found.st_ino, found.st_mtime_ns, found.st_size
