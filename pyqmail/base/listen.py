@@ -94,8 +94,12 @@ def serve(name, listening, run, *, total, role):
         selector.register(reader, selectors.EVENT_READ)
         while sig.TERM not in asked:
             while waiting and time.monotonic() >= not_before:
-                worker = waiting.pop()
-                running[start(name, worker, run)] = worker
+                try:
+                    running[start(name, waiting[-1], run)] = waiting[-1]
+                    waiting.pop()
+                except OSError as why:
+                    errors.say(name, ": alert: unable to fork: ", errors.text(why))
+                    not_before = time.monotonic() + RESTART
             selector.select(RESTART if waiting else None)
             drain(reader)
             for pid, status in reap():
@@ -116,15 +120,23 @@ def serve(name, listening, run, *, total, role):
 
 
 def start(name, worker, run):
-    """Fork one worker; returns its pid."""
+    """Fork one worker; returns its pid. Raises OSError. A signal meant for the worker must not find our handlers in it."""
     parent = os.getpid()
-    pid = os.fork()
+    sig.block(sig.TERM, sig.HUP)
+    try:
+        pid = os.fork()
+    except OSError:
+        sig.unblock(sig.TERM, sig.HUP)
+        raise
     if pid:
+        sig.unblock(sig.TERM, sig.HUP)
         return pid
     status = 1
     try:
         sig.wakeup(-1)
-        sig.default(sig.TERM, sig.HUP, sig.CHLD)
+        sig.default(sig.TERM, sig.CHLD)
+        sig.ignore(sig.HUP)         # it has read nothing yet that could be old
+        sig.unblock(sig.TERM, sig.HUP)
         prot.die_with_parent(sig.TERM)
         if os.getppid() == parent:
             run(worker)

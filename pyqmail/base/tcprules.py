@@ -37,16 +37,16 @@ def split_ipv6(line):
     if not address or address.strip(b"0123456789abcdef:"):
         raise bad(line)
     rest = line[len(address) + 1:]
-    if not address.endswith(b":") or address.endswith(b"::"):
-        import socket               # only rules for IPv6 come here
-        try:
-            written = address.decode("ascii")
-            address = socket.inet_ntop(socket.AF_INET6, socket.inet_pton(socket.AF_INET6, written)).encode()
-        except OSError:
-            raise bad(line) from None
-    elif b"::" in address or address.count(b":") >= IPV6_GROUPS:
-        raise bad(line)
-    return address, rest
+    if address.endswith(b":") and not address.endswith(b"::"):
+        groups = address[:-1].split(b":")
+        if not all(0 < len(group) <= 4 for group in groups) or len(groups) >= IPV6_GROUPS:
+            raise bad(line)
+        return b"".join(b"%x:" % int(group, 16) for group in groups), rest
+    import socket                   # only rules for IPv6 come here
+    try:
+        return socket.inet_ntop(socket.AF_INET6, socket.inet_pton(socket.AF_INET6, address.decode("ascii"))).encode(), rest
+    except OSError:
+        raise bad(line) from None
 
 
 def instructions(rest, line):

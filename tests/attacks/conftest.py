@@ -10,7 +10,8 @@ ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)
 QUEUE = """#!/bin/sh
 cat >{place}/message.$$ && cat <&1 >{place}/envelope.$$
 """
-VARIABLES = {"PROTO": "TCP", "TCPREMOTEIP": "192.0.2.7", "TCPREMOTEHOST": "client.example", "TCPLOCALHOST": "server.example"}
+VARIABLES = {"PROTO": "TCP", "TCPREMOTEIP": "192.0.2.7", "TCPREMOTEHOST": "client.example",
+             "TCPLOCALHOST": "server.example"}
 
 
 class Smtpd:
@@ -21,7 +22,8 @@ class Smtpd:
         self.ours, theirs = socket.socketpair()
         self.ours.settimeout(60)
         environ = {"PATH": os.environ["PATH"], "QMAILQUEUE": f"{home}/queue-program", **VARIABLES, **variables}
-        self.process = subprocess.Popen([f"{home}/bin/qmail-smtpd"], stdin=theirs, stdout=theirs, env=environ, stderr=subprocess.PIPE)
+        self.process = subprocess.Popen([f"{home}/bin/qmail-smtpd"], stdin=theirs, stdout=theirs, env=environ,
+                                        stderr=subprocess.PIPE)
         theirs.close()
 
     def hears(self, data):
@@ -47,8 +49,10 @@ class Smtpd:
         found = []
         for name in os.listdir(self._home):
             if name.startswith("envelope."):
-                with open(f"{self._home}/{name}", "rb") as envelope, open(f"{self._home}/message.{name[9:]}", "rb") as message:
-                    if (records := envelope.read()).endswith(b"\0\0"):
+                with open(f"{self._home}/{name}", "rb") as envelope:
+                    records = envelope.read()
+                if records.endswith(b"\0\0"):
+                    with open(f"{self._home}/message.{name[9:]}", "rb") as message:
                         found.append((message.read(), records))
         return found
 

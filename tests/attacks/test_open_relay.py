@@ -6,7 +6,7 @@ NO = b"553 sorry, that domain isn't in my list of allowed rcpthosts (#5.7.1)\r\n
 
 def ask(connection, *recipients):
     connection.says(b"220 mx.example ESMTP\r\n")
-    connection.hears(b"MAIL FROM:<a@b.test>\r\n" + b"".join(b"RCPT TO:<%b>\r\n" % recipient for recipient in recipients))
+    connection.hears(b"MAIL FROM:<a@b.test>\r\n" + b"".join(b"RCPT TO:<%b>\r\n" % name for name in recipients))
 
 
 def test_no_rcpthosts_means_no_domain(smtpd):
@@ -23,8 +23,10 @@ def test_relayclient_may_relay_without_rcpthosts(smtpd):
 
 
 @pytest.mark.parametrize("recipient", [
-    b"x@far.test", b"x@local.test@far.test", b"x@notlocal.test", b"x@local.test.", b"x@sub.local.test", b"x@local.test ",
-    b'"x@local.test"@far.test', b"@local.test:x@far.test", b"x@[192.0.2.1]", b"x@far.test\\@local.test@far.test", b"x@", b"x@local.tes"])
+    b"x@far.test", b"x@local.test@far.test", b"x@notlocal.test", b"x@local.test.", b"x@sub.local.test",
+    b"x@local.test ",
+    b'"x@local.test"@far.test', b"@local.test:x@far.test", b"x@[192.0.2.1]", b"x@far.test\\@local.test@far.test",
+    b"x@", b"x@local.tes"])
 def test_other_domains_are_refused(smtpd, recipient):
     connection = smtpd()
     ask(connection, recipient)

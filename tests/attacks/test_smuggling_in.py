@@ -10,7 +10,8 @@ STRAY = b"451 See https://cr.yp.to/docs/smtplf.html.\r\n"
 
 
 @pytest.mark.parametrize("end", [
-    b"\n.\n", b"\n.\r\n", b"\r\n.\n", b"\r.\r", b"\r.\r\n", b"\r\n.\r", b"\r\r\n.\r\n", b"\n\r\n.\r\n", b"\r\n.\r\r\n", b"\r\n\n.\r\n",
+    b"\n.\n", b"\n.\r\n", b"\r\n.\n", b"\r.\r", b"\r.\r\n", b"\r\n.\r", b"\r\r\n.\r\n", b"\n\r\n.\r\n",
+    b"\r\n.\r\r\n", b"\r\n\n.\r\n",
     b"\n.\r", b"\n\n.\r\n", b"x\rx\r\n.\r\n", b"x\nx\r\n.\r\n", b"\r\n.\rx\r\n"])
 def test_stray_newline_is_refused(smtpd, end):
     connection = smtpd()
@@ -21,7 +22,8 @@ def test_stray_newline_is_refused(smtpd, end):
     assert connection.queued == [] and connection.process.returncode == 1
 
 
-@pytest.mark.parametrize("end", [b"\0\r\n.\0\r\n", b"\r\n\0.\r\n", b"\r\n.\0\r\n", b"\r\n. \r\n", b"\r\n..\r\n", b".\r\n", b"\x0b.\x0b", b"\x85.\x85"])
+@pytest.mark.parametrize("end", [b"\0\r\n.\0\r\n", b"\r\n\0.\r\n", b"\r\n.\0\r\n", b"\r\n. \r\n", b"\r\n..\r\n",
+    b".\r\n", b"\x0b.\x0b", b"\x85.\x85"])
 def test_what_is_no_end_is_text(smtpd, end):
     connection = smtpd()
     connection.opened()

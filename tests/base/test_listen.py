@@ -29,9 +29,21 @@ def run(worker):
 sys.exit(listen.serve("test", [sock], run, total=2, role=None))
 """
 
+ACTIVATED = """
+import os, sys
+os.dup2(int(sys.argv[1]), 3)
+os.environ["LISTEN_PID"] = str(os.getpid())
+sys.path.insert(0, %r)
+from pyqmail.base import listen
+found = listen.sockets("none", [])
+print(len(found), found[0].getsockname()[1], found[0].get_inheritable(),
+    [n for n in os.environ if n.startswith("LISTEN")])
+"""
+
 
 @pytest.mark.parametrize("entry, found", [
-    ("0.0.0.0:25", ("0.0.0.0", 25)), ("[::]:25", ("::", 25)), (" 127.0.0.1:0 ", ("127.0.0.1", 0)), ("[192.0.2.1]:1", ("192.0.2.1", 1)),
+    ("0.0.0.0:25", ("0.0.0.0", 25)), ("[::]:25", ("::", 25)), (" 127.0.0.1:0 ", ("127.0.0.1", 0)), ("[192.0.2.1]:1",
+    ("192.0.2.1", 1)),
     (":25", None), ("25", None), ("::1:25", None), ("a.example:25", None), ("1.2.3.4:", None), ("1.2.3.4:70000", None),
     ("1.2.3.4:²", None), ("[::1:25", None), ("", None)])
 def test_parse(entry, found):
@@ -67,12 +79,10 @@ def test_bad_addresses_are_an_error(put, text):
 
 
 def test_sockets_from_systemd(put):
-    script = ("import os, sys\nos.dup2(int(sys.argv[1]), 3)\nsys.path.insert(0, %r)\nfrom pyqmail.base import listen\nos.environ['LISTEN_PID'] = str(os.getpid())\n"
-              "found = listen.sockets('none', [])\nprint(len(found), found[0].getsockname()[1], found[0].get_inheritable(), "
-              "[name for name in os.environ if name.startswith('LISTEN')])" % ROOT)
     with socket.create_server(("127.0.0.1", 0)) as sock:
-        said = subprocess.run([sys.executable, "-c", script, str(sock.fileno())], check=True,
-                              env={**os.environ, "LISTEN_FDS": "1"}, pass_fds=[sock.fileno()], capture_output=True, text=True)
+        said = subprocess.run([sys.executable, "-c", ACTIVATED % ROOT, str(sock.fileno())], check=True,
+                              env={**os.environ, "LISTEN_FDS": "1"}, pass_fds=[sock.fileno()], capture_output=True,
+                                  text=True)
         assert said.stdout == f"1 {sock.getsockname()[1]} False []\n"
 
 
@@ -84,7 +94,8 @@ def test_sockets_for_another_process_are_not_ours(monkeypatch):
 
 @pytest.fixture
 def server():
-    process = subprocess.Popen([sys.executable, "-c", SERVER.format(root=ROOT)], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    process = subprocess.Popen([sys.executable, "-c", SERVER.format(root=ROOT)], stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE)
     process.port = int(process.stdout.readline())
     yield process
     if process.poll() is None:

@@ -9,6 +9,7 @@ import smtplib
 import socket
 import subprocess
 import tempfile
+import time
 
 import pytest
 
@@ -16,7 +17,11 @@ from pyqmail.base import listen
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 pytestmark = pytest.mark.root
-PRINTS = "#!/bin/sh\ncat >/dev/null; cat <&1 >/dev/null\nprintf 'D%s' \"$TCPREMOTEIP $TCPLOCALHOST $PROTO $MARK $(umask)\" >&6\nexit 82\n"
+PRINTS = """#!/bin/sh
+cat >/dev/null; cat <&1 >/dev/null
+printf 'D%s' "$TCPREMOTEIP $TCPLOCALHOST $PROTO $MARK $(umask)" >&6
+exit 82
+"""
 
 
 def status(pid, field):
@@ -27,6 +32,14 @@ def status(pid, field):
 def workers(pid):
     with open(f"/proc/{pid}/task/{pid}/children") as f:
         return [int(word) for word in f.read().split()]
+
+
+def eventually(condition):
+    """Wait until it holds: the workers start one after the other."""
+    end = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < end
+        select.select([], [], [], 0.01)
 
 
 class Server:
@@ -48,7 +61,8 @@ class Server:
             os.rename(path + ".new", path)
 
     def rules(self, text):
-        subprocess.run([f"{self.home}/bin/tcprules", f"{self.home}/control/tcp.smtp.cdb", f"{self.home}/control/tcp.tmp"],
+        subprocess.run([f"{self.home}/bin/tcprules", f"{self.home}/control/tcp.smtp.cdb",
+            f"{self.home}/control/tcp.tmp"],
                        input=text.encode(), check=True)
 
     def program(self, text):
@@ -59,7 +73,8 @@ class Server:
         return path
 
     def start(self, *options):
-        self.process = subprocess.Popen([f"{self.home}/bin/qmail-smtpd", "--listen", *options], stderr=subprocess.PIPE, text=True)
+        self.process = subprocess.Popen([f"{self.home}/bin/qmail-smtpd", "--listen", *options],
+            stderr=subprocess.PIPE, text=True)
         while self.process.poll() is None:
             try:
                 socket.create_connection(("127.0.0.1", self.port)).close()
@@ -130,7 +145,7 @@ def test_who_serves(server):
             for fd in os.listdir(f"/proc/{pid}/fd"):
                 if int(fd) > 2:
                     inodes.add(os.readlink(f"/proc/{pid}/fd/{fd}").split(":")[0])
-        assert all(status(pid, "NoNewPrivs") == ["1"] for pid in workers(server.process.pid))
+        eventually(lambda: all(status(pid, "NoNewPrivs") == ["1"] for pid in workers(server.process.pid)))
     assert inodes == {"socket", "pipe", "anon_inode", "/memfd"}
     assert server.stop() == "" and server.process.returncode == 0
 
@@ -211,14 +226,15 @@ def test_denied_and_refused_clients(server):
 def test_queue_program_that_appears_later_may_gain_rights(server):
     """A worker that gave up the right to run set-uid programs makes room for one that did not."""
     server.start()
-    while len(before := workers(server.process.pid)) < min(len(os.sched_getaffinity(0)), listen.PROCESSES):
-        select.select([], [], [], 0.01)
+    count = min(len(os.sched_getaffinity(0)), listen.PROCESSES)
+    eventually(lambda: len(workers(server.process.pid)) == count)
+    before = workers(server.process.pid)
     server.rules(f':allow,QMAILQUEUE="{server.program(PRINTS)}"\n')
     while set(workers(server.process.pid)) & set(before):
         assert server.raw().readline() == b"220 mx.example ESMTP\r\n"
     with server.client() as client, pytest.raises(smtplib.SMTPDataError):
         client.sendmail("s@far.test", ["r@local.test"], b"x")
-    assert [status(pid, "NoNewPrivs") for pid in workers(server.process.pid)] == [["0"]] * len(before)
+    assert all(status(pid, "NoNewPrivs") == ["0"] for pid in workers(server.process.pid))
 
 
 def test_new_control_files_count_for_the_next_client(server):

@@ -48,7 +48,8 @@ def fast_data(pieces):
     return (text, reader.take_rest(), reader.hops.count) if reader.over else None
 
 
-WIRE = st.lists(st.sampled_from([b"\r\n", b"\r\n", b"\r\n", b".", b"..", b"\r", b"\n", b"a", b"Received: x", b"dElivereD",
+WIRE = st.lists(st.sampled_from([b"\r\n", b"\r\n", b"\r\n", b".", b"..", b"\r", b"\n", b"a", b"Received: x",
+    b"dElivereD",
                                  b"receive", b"\r\n.\r\n", b"\0", b"\xff", b"x" * 20]), max_size=30).map(b"".join)
 
 
@@ -133,7 +134,8 @@ def test_split(line, command):
     (b"FROM:<a@b>", b"a@b"), (b"FROM: <a@b> SIZE=1", b"a@b"), (b"FROM:a@b SIZE=1", b"a@b"), (b"FROM:   a@b", b"a@b"),
     (b"<a@b>", b"a@b"), (b"a@b", b""), (b"FROM", b""), (b"", b""), (b"FROM:<", b""), (b"FROM:<>", b""),
     (b"FROM:<@x,@y:a@b>", b"a@b"), (b"FROM:<@x>", b""), (b"FROM:@x:a@b", b"a@b"), (b"FROM:<@a:@b:c@d>", b"@b:c@d"),
-    (b'FROM:<"a b"@c>', b"a b@c"), (b'FROM:<"a>b"@c>', b"a>b@c"), (b"FROM:<a\\>b@c>", b"a>b@c"), (b'FROM:<"a\\"b"@c>', b'a"b@c'),
+    (b'FROM:<"a b"@c>', b"a b@c"), (b'FROM:<"a>b"@c>', b"a>b@c"), (b"FROM:<a\\>b@c>", b"a>b@c"), (b'FROM:<"a\\"b"@c>',
+    b'a"b@c'),
     (b'FROM:"a b"@c d', b"a b@c"), (b"FROM:<a@b", b"a@b"), (b"FROM:<a@b\\", b"a@b"), (b"FROM:<<a@b>>", b"<a@b"),
 ])
 def test_address(argument, address):
@@ -154,6 +156,7 @@ def test_address_is_total(argument):
 
 
 @pytest.mark.parametrize("address, text", [
-    (b"a@[1.2.3.4]", b"1.2.3.4"), (b"a@b@[x]", b"x"), (b"a@[1.2.3.4", None), (b"a@[1.2.3.4]x", None), (b"[1.2.3.4]", None)])
+    (b"a@[1.2.3.4]", b"1.2.3.4"), (b"a@b@[x]", b"x"), (b"a@[1.2.3.4", None), (b"a@[1.2.3.4]x", None), (b"[1.2.3.4]",
+    None)])
 def test_literal(address, text):
     assert grammar.literal(address) == text

@@ -137,7 +137,8 @@ def test_greeting(connect):
 ])
 def test_answer_of_the_queue(connect, answer, reply):
     driver = connect(answers=[answer])
-    assert driver.say(ENVELOPE + b"DATA\r\nx\r\n.\r\n" + ENVELOPE + b"DATA\r\nx\r\n.\r\n") == OPENED + reply + OPENED + ACCEPTED
+    message = ENVELOPE + b"DATA\r\nx\r\n.\r\n"
+    assert driver.say(message + message) == OPENED + reply + OPENED + ACCEPTED
 
 
 def test_no_queue_makes_text_commands(connect):
@@ -156,7 +157,8 @@ def test_databytes(connect, limits):
 
 @pytest.mark.parametrize("variable", [b"0", b"", b"junk", b"4294967295"])
 def test_databytes_variable_lifts_the_limit(connect, variable):
-    assert connect({"databytes": "1"}, {b"DATABYTES": variable}).say(ENVELOPE + b"DATA\r\nhello\r\n.\r\n") == OPENED + ACCEPTED
+    driver = connect({"databytes": "1"}, {b"DATABYTES": variable})
+    assert driver.say(ENVELOPE + b"DATA\r\nhello\r\n.\r\n") == OPENED + ACCEPTED
 
 
 def test_looping_message(connect):
@@ -226,8 +228,10 @@ def test_timeout(connect):
 
 
 SAID = st.lists(st.sampled_from([
-    MAIL, RCPT, b"RCPT TO:<x@far.test>\r\n", b"DATA\r\n", b"DATA\r\n", b".\r\n", b"text\r\n", b"\n", b"\r", b"\0", b"RSET\r\n",
-    b"QUIT", b"Received: x\r\n" * 60, b"HELO ", b"x" * 3000, b"MAIL FROM:<\"\\", b"RCPT TO:<a@[127.0.0.1]>\r\n"]), max_size=25)
+    MAIL, RCPT, b"RCPT TO:<x@far.test>\r\n", b"DATA\r\n", b"DATA\r\n", b".\r\n", b"text\r\n", b"\n", b"\r", b"\0",
+    b"RSET\r\n",
+    b"QUIT", b"Received: x\r\n" * 60, b"HELO ", b"x" * 3000, b"MAIL FROM:<\"\\", b"RCPT TO:<a@[127.0.0.1]>\r\n"]),
+    max_size=25)
 
 
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
