@@ -39,7 +39,7 @@ def install(source, python, tell):
     if os.path.islink(venv) or read(f"{venv}/installed") == note:
         return
     tell(f"installing {', '.join(requirements)} into {venv}")
-    if not os.path.isdir(f"{venv}/lib/python{major}.{minor}/site-packages"):
+    if not os.path.isdir(f"{venv}/lib/python{major}.{minor}/site-packages/pip"):
         make_venv(python, venv)
     commands.run(f"{venv}/bin/python", "-m", "pip", "install", "--quiet", "--upgrade", *requirements, env=QUIET)
     with open(f"{venv}/installed", "w", encoding="utf-8") as f:
