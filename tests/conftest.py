@@ -61,8 +61,8 @@ def install(libraries):
     """install(directory, *options): run the checkout's installer; returns the directory."""
     def run(directory, *options):
         os.makedirs(os.path.dirname(directory), exist_ok=True)
-        done = subprocess.run([PYTHON, "-ISXutf8", f"{ROOT}/bin/qmailctl", "install", "--home", directory, "--venv", libraries,
-                               *options], stdin=subprocess.DEVNULL, capture_output=True, text=True)
+        words = [PYTHON, "-ISXutf8", f"{ROOT}/bin/qmailctl", "install", "--home", directory, "--venv", libraries, *options]
+        done = subprocess.run(words, stdin=subprocess.DEVNULL, capture_output=True, text=True)
         assert done.returncode == 0, done.stdout + done.stderr
         return directory
     return run
@@ -87,7 +87,8 @@ class System:
         self.home, self.smtp, self.pop3 = home, smtp, pop3
 
     def ctl(self, verb):
-        done = subprocess.run([f"{self.home}/bin/qmailctl", verb], stdin=subprocess.DEVNULL, capture_output=True, text=True)
+        words = [f"{self.home}/bin/qmailctl", verb]
+        done = subprocess.run(words, stdin=subprocess.DEVNULL, capture_output=True, text=True)
         return done.returncode, done.stdout + done.stderr
 
     def log(self, name="send"):
@@ -116,7 +117,7 @@ class System:
 def system(open_place, install):
     """The whole system with its real users, on free ports; stopped afterwards."""
     smtp, pop3 = free_port(), free_port()
-    home = install(os.path.join(open_place, "system", "home"), "--smtp", f"127.0.0.1:{smtp}", "--pop3", f"127.0.0.1:{pop3}")
+    home = install(f"{open_place}/system/home", "--smtp", f"127.0.0.1:{smtp}", "--pop3", f"127.0.0.1:{pop3}")
     running = System(home, smtp, pop3)
     status, output = running.ctl("start")
     try:

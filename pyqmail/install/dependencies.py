@@ -55,7 +55,7 @@ def make_venv(python, venv):
     if "ensurepip" not in output:
         raise Temporary(f"{python} -m venv {venv} failed:\n{output[-commands.SHOWN:]}")
     if os.geteuid() != 0 or not shutil.which("apt-get", path=os.fsdecode(commands.PATH)):
-        raise Temporary(f"{python} cannot make virtual environments: install {DEBIAN} first (as root: apt-get install {DEBIAN})")
+        raise Temporary(f"{python} cannot make virtual environments; as root: apt-get install {DEBIAN}")
     debian(DEBIAN)
     commands.run(python, "-m", "venv", "--clear", venv)
 

@@ -52,12 +52,11 @@ TREE = (
 
 PROGRAMS = {
     0o700: ("qmail-lspawn", "qmail-newu", "qmail-start"),           # only root has a use for them
-    0o711: ("qmail-popup",),                                        # started by root
     0o755: ("bouncesaying", "checkpassword", "condredirect", "datemail", "except", "forward", "maildirmake", "mailsubj",
             "predate", "preline", "qbiff", "qmail-clean", "qmail-getpw", "qmail-inject", "qmail-local", "qmail-log",
-            "qmail-pop3d", "qmail-pw2u", "qmail-qread", "qmail-qstat", "qmail-queue", "qmail-remote", "qmail-rspawn",
-            "qmail-send", "qmail-showctl", "qmail-smtpd", "qmail-tcpok", "qmail-tcpto", "qmailctl", "qreceipt", "sendmail",
-            "splogger", "tcp-env", "tcprules"),
+            "qmail-pop3d", "qmail-popup", "qmail-pw2u", "qmail-qread", "qmail-qstat", "qmail-queue", "qmail-remote",
+            "qmail-rspawn", "qmail-send", "qmail-showctl", "qmail-smtpd", "qmail-tcpok", "qmail-tcpto", "qmailctl",
+            "qreceipt", "sendmail", "splogger", "tcp-env", "tcprules"),
 }
 BOOT = ("binm1", "binm1+df", "binm2", "binm2+df", "binm3", "binm3+df", "home", "home+df", "maildir", "proc", "proc+df",
         "qmail.init")
@@ -191,7 +190,8 @@ class Layer:
         except FileNotFoundError:
             pass
         temporary = f".{name}.new"
-        fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600, dir_fd=above)
+        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
+        fd = os.open(temporary, flags, 0o600, dir_fd=above)
         with open(fd, "wb") as f:
             f.write(content)
         self.mend(above, temporary, entry)

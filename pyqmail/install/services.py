@@ -30,7 +30,7 @@ def by_name(name):
 
 def wanted():
     """The services this installation runs: a listener runs if its control file says where it listens."""
-    return [service for service in SERVICES if service.control is None or os.path.exists(home.path("control", service.control))]
+    return [service for service in SERVICES if service.control is None or control.exists(service.control)]
 
 
 def addresses(name):

@@ -65,7 +65,8 @@ class Setup:
             if not stat.S_ISDIR(found.st_mode):
                 raise Temporary(f"{self.directory} is not a directory") from None
             if found.st_uid != owner:
-                raise Temporary(f"{self.directory} belongs to uid {found.st_uid}: only that user can install there") from None
+                raise Temporary(f"{self.directory} belongs to uid {found.st_uid}: "
+                                "only that user can install there") from None
         except OSError as why:
             raise Temporary(f"unable to make {self.directory}: {text(why)}") from why
 

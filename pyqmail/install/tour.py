@@ -13,31 +13,33 @@ def lines(run, started):
     yield f"pyqmail is installed in {home.HOME}{' and runs' if started else ''}."
     if run.kept:
         yield f"These programs there are not pyqmail's and were left alone: {', '.join(run.kept)}"
-    if private:
-        yield "PRIVILEGE SEPARATION IS OFF: this is a private home, every role is played by"
-        yield f"{pwd.getpwuid(private[0]).pw_name} (uid {private[0]}). Fine for a laptop or a test; install as root for a mail server."
-    ctl = home.program("qmailctl")
     who = pwd.getpwuid(private[0]).pw_name if private else "alice"
-    sendmail = "sendmail" if os.path.realpath("/usr/sbin/sendmail") == home.program("sendmail") else home.program("sendmail")
+    if private:
+        yield f"PRIVILEGE SEPARATION IS OFF: this is a private home, every role is played by {who}"
+        yield f"(uid {private[0]}). Fine for a laptop or a test; install as root for a mail server."
+    ctl, sendmail = home.program("qmailctl"), home.program("sendmail")
+    if os.path.realpath("/usr/sbin/sendmail") == sendmail:
+        sendmail = "sendmail"
     yield ""
     if not started:
         old = services.running("send")
         yield f"{'restart' if old else 'start  '}    {ctl} {'restart (the old code still runs)' if old else 'start'}"
     for address in services.addresses("smtpd")[:1]:
-        yield "send       by SMTP: swaks --server {0[0]}:{0[1]} --to {1}@localhost".format(doctor.reachable(address), who)
+        host, port = doctor.reachable(address)
+        yield f"send       by SMTP: swaks --server {host}:{port} --to {who}@localhost"
     yield f"           by hand: echo 'Subject: hello' | {sendmail} {who}"
     for address in services.addresses("pop3d")[:1]:
         host, port = doctor.reachable(address)
         yield f"read       by POP3: poplib.POP3({host!r}, {port}), user {who}, {password_of(run, private)}"
-    yield "           or in the mailbox itself, ~/Maildir/new (one for each new user: maildirmake ~/Maildir as that user)"
+    yield "           or in the mailbox itself, ~/Maildir/new (who has none makes it: maildirmake ~/Maildir)"
     yield f"log        {services.log_place('send')}"
     yield f"look       {ctl} stat | queue | doctor"
     yield f"stop       {ctl} stop"
-    yield f"settings   {home.path('control')}: me, locals, rcpthosts, smtproutes …; {home.program('qmail-showctl')} explains them"
+    yield f"settings   {home.path('control')}: me, locals, rcpthosts, smtproutes …"
+    yield f"           explained by {home.program('qmail-showctl')}"
 
 
 def password_of(run, private):
     if not private:
         return "the user's login password"
-    change = f"echo NEW | {home.program('qmailctl')} password"
-    return f"password {run.password} (another one: {change})" if run.password else f"password as set before (another one: {change})"
+    return f"password {run.password or 'as set before'} (another one: echo NEW | {home.program('qmailctl')} password)"

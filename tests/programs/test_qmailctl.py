@@ -30,7 +30,8 @@ def ctl(*words):
     return subprocess.run([f"{ROOT}/bin/qmailctl", *words], stdin=subprocess.DEVNULL, capture_output=True, text=True)
 
 
-@pytest.mark.parametrize("words", [["begin"], ["stat", "--hoem"], ["install", "here"], ["stat", "more"], ["run"], ["run", "x"]])
+@pytest.mark.parametrize("words", [["begin"], ["stat", "--hoem"], ["install", "here"], ["stat", "more"], ["run"],
+                                   ["run", "x"]])
 def test_usage(words):
     done = ctl(*words)
     assert done.returncode == 100 and "usage" in done.stdout + done.stderr

@@ -46,8 +46,9 @@ def test_again(open_place, install):
 
 def test_what_an_administrator_wrote_stays(open_place, install):
     home = install(f"{open_place}/kept/home")
-    own = {"control/me": "mail.mine.example\n", "control/locals": "", "control/tcp.smtp": ":deny\n", "rc": "#!/bin/sh\nexec true\n",
-           "users/assign": ".\n", "bin/qmail-remote": "#!/bin/sh\nexec /opt/other/qmail-remote \"$@\"\n"}
+    own = {"control/me": "mail.mine.example\n", "control/locals": "", "control/tcp.smtp": ":deny\n",
+           "rc": "#!/bin/sh\nexec true\n", "users/assign": ".\n",
+           "bin/qmail-remote": "#!/bin/sh\nexec /opt/other/qmail-remote \"$@\"\n"}
     for name, content in own.items():
         with open(f"{home}/{name}", "w", encoding="ascii") as f:
             f.write(content)
