@@ -120,7 +120,10 @@ def serve(name, listening, run, *, total, role):
 
 
 def start(name, worker, run):
-    """Fork one worker; returns its pid. Raises OSError. A signal meant for the worker must not find our handlers in it."""
+    """Fork one worker; returns its pid. Raises OSError.
+
+    A signal meant for the worker must not find our handlers in it.
+    """
     parent = os.getpid()
     sig.block(sig.TERM, sig.HUP)
     try:

@@ -44,9 +44,10 @@ def split_ipv6(line):
         return b"".join(b"%x:" % int(group, 16) for group in groups), rest
     import socket                   # only rules for IPv6 come here
     try:
-        return socket.inet_ntop(socket.AF_INET6, socket.inet_pton(socket.AF_INET6, address.decode("ascii"))).encode(), rest
+        packed = socket.inet_pton(socket.AF_INET6, address.decode("ascii"))
     except OSError:
         raise bad(line) from None
+    return socket.inet_ntop(socket.AF_INET6, packed).encode(), rest
 
 
 def instructions(rest, line):
