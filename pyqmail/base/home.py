@@ -20,6 +20,13 @@ def program(name):
     return f"{HOME}/bin/{name}"
 
 
+def launches(code, name):
+    """True if this is pyqmail's launcher of the program NAME itself: qmail-qmqpc, our own as well, may stand
+    where qmail-queue stood."""
+    module = name.replace("-", "_").encode()
+    return any(b"from pyqmail.programs.%b%b import" % (module, end) in code for end in (b"", b"_"))
+
+
 def ours(name):
     """True if bin/NAME is pyqmail's own launcher; False for a program put in its place, or none.
 
@@ -32,7 +39,7 @@ def ours(name):
         mark = (found.st_dev, found.st_ino, found.st_mtime_ns, found.st_size)
         if _ours.get(name, (None,))[0] != mark:
             with open(program(name), "rb") as f:
-                _ours[name] = (mark, b"from pyqmail.programs." in f.read(2000))
+                _ours[name] = (mark, launches(f.read(2000), name))
         return _ours[name][1]
     except OSError:
         return False

@@ -14,6 +14,7 @@ pid of a process that delivers once. Ours deliver many times a second, and pids 
 containers that share a host name; so the number is, in digits of fixed width, the microsecond,
 the pid and 32 random bits. Names in their order are messages in theirs.
 """
+import errno
 import os
 import time
 
@@ -22,6 +23,7 @@ from . import netio
 RANDOM_BYTES = 4
 TRIES = 3                           # names tried when one is taken
 SUBDIRECTORIES = (b"tmp", b"new", b"cur")
+STALE = 129_600                     # s; a delivery into tmp/ gives up after 24 h, so these belong to nobody
 
 
 def name():
@@ -87,3 +89,42 @@ def make(directory):
     """Make a Maildir, readable by its owner only. Raises OSError; its `filename` could not be made."""
     for path in (directory, *(directory + b"/" + part for part in SUBDIRECTORIES)):
         os.mkdir(path, 0o700)
+
+
+def clean(now):
+    """Remove from tmp/ of the current directory what nobody has looked at for 36 hours: deliveries that
+    broke off."""
+    try:
+        with os.scandir(b"tmp") as entries:
+            for entry in entries:
+                if entry.name.startswith(b"."):
+                    continue
+                try:
+                    if now > int(entry.stat().st_atime) + STALE:
+                        os.unlink(entry.path)
+                except OSError as why:
+                    if why.errno == errno.EROFS:
+                        return
+    except OSError:
+        return                          # no tmp/: nothing to clean
+
+
+def scan(directories, now):
+    """The messages in these subdirectories of the current directory, oldest first: [(mtime, b"new/NAME")].
+
+    A message of this very second is not there yet: another one could still sort before it. Raises
+    OSError if a directory cannot be scanned; its `filename` is the directory.
+    """
+    found = []
+    for directory in directories:
+        with os.scandir(directory) as entries:
+            for entry in entries:
+                if entry.name.startswith(b"."):
+                    continue
+                try:
+                    mtime = int(entry.stat().st_mtime)
+                except OSError:
+                    continue            # gone already
+                if mtime < now:
+                    found.append((mtime, b"%b/%b" % (directory, entry.name)))
+    return sorted(found)

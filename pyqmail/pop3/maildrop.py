@@ -4,11 +4,9 @@ The current directory is the Maildir. The list is made once, with one stat a mes
 later is not in it. A message's name is "new/…" or "cur/…", its unique name the part up to ":".
 Source: qmail-pop3d(8), maildir(5).
 """
-import errno
 import os
 
 BLOCK = 65536                       # bytes read at once: the memory that a message of any size needs
-STALE = 129_600                     # s; a delivery into tmp/ gives up after 24 h, so these belong to nobody
 
 
 class Maildrop:
@@ -91,20 +89,3 @@ def _blocks(fd):
             yield block
     finally:
         os.close(fd)
-
-
-def clean(now):
-    """Remove from tmp/ what nobody has looked at for 36 hours: deliveries that broke off."""
-    try:
-        with os.scandir(b"tmp") as entries:
-            for entry in entries:
-                if entry.name.startswith(b"."):
-                    continue
-                try:
-                    if now > int(entry.stat().st_atime) + STALE:
-                        os.unlink(entry.path)
-                except OSError as why:
-                    if why.errno == errno.EROFS:
-                        return
-    except OSError:
-        return                          # no tmp/: nothing to clean

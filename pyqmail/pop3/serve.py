@@ -3,7 +3,7 @@ import errno
 import os
 import time
 
-from ..base import errors, netio, sig
+from ..base import errors, maildir, netio, sig
 from . import maildrop, session, wire
 
 TIMEOUT = 1200                      # s for each read and write (RFC 1939 3: at least 10 minutes)
@@ -84,7 +84,7 @@ def transact(client, directory):
             client.write(session.error(b"this user has no $HOME/Maildir"))
             return
         now = int(time.time())
-        maildrop.clean(now)
+        maildir.clean(now)
         try:
             messages = maildrop.Maildrop(now)
         except OSError:
