@@ -5,7 +5,7 @@ import tomllib
 
 from ..base import home
 from ..base.errors import Temporary
-from . import commands, interpreter
+from . import commands, hands, interpreter
 
 QUIET = (("PIP_ROOT_USER_ACTION", "ignore"), ("PIP_DISABLE_PIP_VERSION_CHECK", "1"), ("PIP_NO_INPUT", "1"))
 DEBIAN = "python3-venv"
@@ -26,6 +26,9 @@ def share(venv):
     """Use a virtual environment that is there already: QMAILHOME/venv becomes a link to it."""
     if not os.path.isdir(os.path.join(venv, "lib")):
         raise Temporary(f"{venv} is not a virtual environment")
+    foreign = hands.strangers(os.path.realpath(venv))
+    if foreign:
+        raise Temporary(f"{foreign} can be changed by others: what is in it cannot be run with our rights")
     place = home.path("venv")
     if not os.path.lexists(place):
         os.symlink(os.path.realpath(venv), place)

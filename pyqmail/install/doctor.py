@@ -4,7 +4,7 @@ import socket
 
 from ..base import accounts, control, endpoint, home
 from ..queue import wire
-from . import dependencies, hier, interpreter, services, users
+from . import dependencies, hands, hier, interpreter, services, users
 
 RUNS_AS = {"send": "qmails", "smtpd": "qmaild", "pop3d": "root"}
 
@@ -26,14 +26,15 @@ def complaints():
 
 
 def foreign_writers():
-    """Code that somebody else could change."""
+    """Code that somebody else could change: ours, the libraries, and where they stand."""
     owner = accounts.uid("root")
-    for directory, below, files in os.walk(home.path("pyqmail")):
-        for name in (*below, *files):
-            path = os.path.join(directory, name)
-            found = os.lstat(path)
-            if found.st_uid != owner or found.st_mode & 0o022 and not os.path.islink(path):
-                yield f"{path} can be changed by others than its owner uid {owner}"
+    for place in (home.path("pyqmail"), home.path("bin"), home.path("venv")):
+        if not os.path.exists(place):
+            continue                    # told by hier.deviations, or by libraries()
+        place = os.path.realpath(place)
+        foreign = hands.strangers(place, owner)
+        for path in (*((foreign,) if foreign else ()), *hands.strangers_below(place, owner)):
+            yield f"{path} can be changed by others than its owner and root"
 
 
 def launchers(private):
@@ -46,10 +47,10 @@ def launchers(private):
                     python = interpreter.of_launcher(f.read(10000))
             except OSError:
                 continue                # told by hier.deviations
-            if python:
-                seen.setdefault(python, name)
-            else:
+            if not home.ours(name):
                 yield f"{home.program(name)} is not pyqmail's program"
+            elif python:
+                seen.setdefault(python, name)
     for python, name in seen.items():
         if not os.path.exists(python):
             yield f"{home.program(name)} needs {python}, which does not exist"

@@ -51,12 +51,13 @@ TREE = (
 )
 
 PROGRAMS = {
-    0o700: ("qmail-lspawn", "qmail-newu", "qmail-start"),           # only root has a use for them
-    0o755: ("bouncesaying", "checkpassword", "condredirect", "datemail", "except", "forward", "maildirmake", "mailsubj",
-            "predate", "preline", "qbiff", "qmail-clean", "qmail-getpw", "qmail-inject", "qmail-local", "qmail-log",
-            "qmail-pop3d", "qmail-popup", "qmail-pw2u", "qmail-qread", "qmail-qstat", "qmail-queue", "qmail-remote",
-            "qmail-rspawn", "qmail-send", "qmail-showctl", "qmail-smtpd", "qmail-tcpok", "qmail-tcpto", "qmailctl",
-            "qreceipt", "sendmail", "splogger", "tcp-env", "tcprules"),
+    0o700: ("qmail-lspawn", "qmail-newmrh", "qmail-newu", "qmail-start"),           # only root has a use for them
+    0o755: ("bouncesaying", "checkpassword", "condredirect", "datemail", "elq", "except", "forward", "maildir2mbox",
+            "maildirmake", "maildirwatch", "mailsubj", "pinq", "predate", "preline", "qail", "qbiff", "qmail-clean",
+            "qmail-getpw", "qmail-inject", "qmail-local", "qmail-log", "qmail-pop3d", "qmail-popup", "qmail-pw2u",
+            "qmail-qread", "qmail-qstat", "qmail-queue", "qmail-remote", "qmail-rspawn", "qmail-send", "qmail-showctl",
+            "qmail-smtpd", "qmail-tcpok", "qmail-tcpto", "qmailctl", "qreceipt", "qsmhook", "sendmail", "splogger",
+            "tcp-env", "tcprules"),
 }
 BOOT = ("binm1", "binm1+df", "binm2", "binm2+df", "binm3", "binm3+df", "home", "home+df", "maildir", "proc", "proc+df",
         "qmail.init")

@@ -11,7 +11,7 @@ import stat
 from ..auth import poppasswd
 from ..base import accounts, home
 from ..base.errors import Temporary, text
-from . import commands, dependencies, hier, interpreter, mailboxes, services, settings, startup, users
+from . import commands, dependencies, hands, hier, interpreter, mailboxes, services, settings, startup, users
 
 SYSTEM_HOME = "/var/qmail"
 PRIVATE_HOME = "~/pyqmail-home"
@@ -170,7 +170,8 @@ class Setup:
 
 
 def check_reachable(directory, private):
-    """Every user must be able to get to the home of a system: all directories above it let others pass."""
+    """Every user must be able to get to the home of a system, and nobody to exchange it: all directories above
+    let others pass, and belong to root or to us."""
     if not os.path.isabs(directory) or any(c in directory for c in "\n:'\"\\ "):
         raise Temporary(f"{directory!r}: the home must be an absolute path without blanks, colons and quotes")
     above = os.path.dirname(directory)
@@ -178,3 +179,9 @@ def check_reachable(directory, private):
         if os.path.isdir(above) and not os.stat(above).st_mode & 0o001:
             raise Temporary(f"{above} is closed to other users: qmail's users could not reach {directory}")
         above = os.path.dirname(above)
+    above = os.path.dirname(directory)
+    while not os.path.isdir(above):
+        above = os.path.dirname(above)
+    foreign = hands.strangers(above)
+    if foreign:
+        raise Temporary(f"{foreign} can be changed by others, who could put another {directory} there")

@@ -137,7 +137,7 @@ def test_wide_numbers_only_between_our_own_programs(stage, number, options):
     assert seen["qmail-send"]["argv"] == []         # the stubs are somebody else's
     for name in ("qmail-send", "qmail-rspawn"):
         with open(f"{stage.home}/bin/{name}", "a", encoding="ascii") as f:
-            f.write("# from pyqmail.programs.\n")
+            f.write(f"# from pyqmail.programs.{name.replace('-', '_')} import main\n")
     done, seen = stage()
     assert (seen["qmail-send"]["argv"], seen["qmail-rspawn"]["argv"]) == (options, ["--wide"] * len(options))
 
