@@ -26,7 +26,7 @@ def share(venv):
     """Use a virtual environment that is there already: QMAILHOME/venv becomes a link to it."""
     if not os.path.isdir(os.path.join(venv, "lib")):
         raise Temporary(f"{venv} is not a virtual environment")
-    foreign = hands.strangers(os.path.realpath(venv))
+    foreign = hands.root_may_not_trust(os.path.realpath(venv))
     if foreign:
         raise Temporary(f"{foreign} can be changed by others: what is in it cannot be run with our rights")
     place = home.path("venv")

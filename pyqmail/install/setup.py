@@ -182,6 +182,6 @@ def check_reachable(directory, private):
     above = os.path.dirname(directory)
     while not os.path.isdir(above):
         above = os.path.dirname(above)
-    foreign = hands.strangers(above)
+    foreign = hands.root_may_not_trust(above)
     if foreign:
         raise Temporary(f"{foreign} can be changed by others, who could put another {directory} there")

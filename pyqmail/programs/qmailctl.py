@@ -23,7 +23,8 @@ help       this text
 /var/qmail (root) or ~/pyqmail-home (others). Exit codes: 0, 1 for deviations and for what could not
 be done yet, 100 usage, 111 trouble.
 
-**Security**: run by root, or by the user of a private home. Reads no input of strangers.
+**Security**: run by root, or by the user of a private home. Reads no input of strangers; as root it runs
+nothing that others could have changed.
 Source: the qmailctl of "Life with qmail", for the meaning of the verbs.
 """
 import os
@@ -33,7 +34,7 @@ import time
 
 from ..base import accounts, child, control, endpoint, errors, home, pidfile, sig
 from ..base.errors import Temporary
-from ..install import doctor, services, startup, supervise
+from ..install import doctor, hands, services, startup, supervise
 
 OPTIONS = {"--home": "home", "--smtp": "smtp", "--pop3": "pop3", "--venv": "venv", "--start": None}
 STARTING = 15                       # s to wait for the services to answer
@@ -78,9 +79,13 @@ def say(line):
 
 
 def hand_over(directory, argv):
-    """Another installation has its own qmailctl."""
+    """Another installation has its own qmailctl; root does not run one that somebody else may exchange."""
     program = os.path.join(os.path.realpath(directory), "bin/qmailctl")
     try:
+        foreign = hands.root_may_not_trust(os.path.realpath(program))
+        if foreign:
+            raise Temporary(f"{foreign} can be changed by uid {os.stat(foreign).st_uid} or others: "
+                            f"only the owner of {directory} can do this")
         os.execv(program, [os.fsencode(program), *argv])
     except OSError as why:
         raise Temporary(f"unable to run {program}: {errors.text(why)}") from why
