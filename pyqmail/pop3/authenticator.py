@@ -2,7 +2,9 @@
 
 **Security**: root, and the only root process of POP3. It speaks no POP3: a login comes as a packet
 of bounded length from the accept workers, which are qmaild, and is taken apart at its NULs. The
-client's address comes from the kernel. What the workers say never becomes part of an environment.
+client's address comes from the kernel. What the workers say never becomes part of an environment. A
+password is compared in a child of the login's process: what it takes to compare (/etc/shadow, PAM) never
+is in the memory of a process that becomes a user.
 """
 import errno
 import os
@@ -11,12 +13,13 @@ import socket
 import time
 
 from ..auth import accounts, accounts_pam, checkpassword
-from ..base import accounts as roles, errors, gate, home, listen, sig
+from ..base import accounts as roles, child, errors, gate, home, listen, netio, prot, sig
 from . import handover, serve, session
 
 NAME = "qmail-popup"
 CHECK_TIME = 120                    # s; a password check that hangs must not keep its place for ever
 FAILURE_DELAY = 3                   # s from the password to "authorization failed": no faster guessing
+ANSWER = 1 << 16                    # bytes of a checking process's answer; a line of /etc/passwd is shorter
 SHOWN = 100                         # bytes of a user name in the log
 DEFAULT = (b"checkpassword", b"qmail-pop3d")
 
@@ -148,14 +151,11 @@ class Authenticator:
         """checkpassword and qmail-pop3d in this process. Returns why not, or None after the session."""
         if len(login) > checkpassword.LIMIT:
             return b"authorization failed"
-        sig.default(sig.ALRM)       # ends the process even inside a library that hangs
-        sig.alarm(CHECK_TIME)
-        account = accounts.authenticate(name, secret)
+        account = checked(name, secret)
         if account is None:
-            sig.alarm(0)
             return b"authorization failed"
         checkpassword.become(account)
-        sig.alarm(0)
+        prot.not_dumpable()
         if self.verbose:
             errors.say(NAME, ": login: ", quoted(name), f" from {peer.ip}")
         serve.transact(serve.Client(0, 1), self.checker[2] if len(self.checker) > 2 else None)
@@ -172,6 +172,51 @@ class Authenticator:
         if status < 0:
             return b"aack, child crashed"
         return b"authorization failed" if status else None
+
+
+def checked(name, secret):
+    """accounts.authenticate() in a process of its own. Raises Temporary, OSError."""
+    reader, writer = os.pipe()
+    try:
+        pid = os.fork()
+        if not pid:
+            check(writer, name, secret)
+    finally:
+        os.close(writer)
+    try:
+        answer = netio.read_all(reader, ANSWER)
+    finally:
+        os.close(reader)
+        status = child.wait(pid)
+    fields = answer.split(b"\0")
+    if status == 0 and answer == b"-":
+        return None
+    if status == 0 and fields[0] == b"=" and len(fields) == 6:
+        return accounts.Account(fields[1], int(fields[2]), int(fields[3]), *fields[4:])
+    if status == 0 and fields[0] == b"!":
+        raise errors.Temporary(os.fsdecode(fields[1]))
+    raise errors.Temporary("the password check took too long" if status == -sig.ALRM else
+                           f"the password check ended with status {status}")
+
+
+def check(writer, name, secret):
+    """The whole life of the process that compares a password; its answer goes to the descriptor `writer`."""
+    status = 1
+    try:
+        sig.default(sig.ALRM)       # ends the process even inside a library that hangs
+        sig.alarm(CHECK_TIME)
+        try:
+            found = accounts.authenticate(name, secret)
+            answer = b"-" if found is None else b"\0".join((
+                b"=", found.name, b"%d" % found.uid, b"%d" % found.gid, found.home, found.shell))
+        except errors.Temporary as why:
+            answer = b"!\0" + os.fsencode(str(why)).replace(b"\0", b"?")
+        netio.write_all(writer, answer)
+        status = 0
+    except Exception as why:
+        errors.say(NAME, ": alert: ", f"{type(why).__name__}: {why}"[:300], errors.where(why))
+    finally:
+        os._exit(status)
 
 
 class Peer:

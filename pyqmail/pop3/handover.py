@@ -5,6 +5,7 @@ reads it, with exactly one descriptor, the client's connection. There is no answ
 connection over has nothing more to do with it.
 """
 import array
+import os
 import select
 import socket
 
@@ -35,11 +36,16 @@ def receive(sock):
     for level, kind, content in ancillary:
         if (level, kind) == (socket.SOL_SOCKET, socket.SCM_RIGHTS):
             fds.frombytes(content[:len(content) - len(content) % fds.itemsize])
-    connections = [socket.socket(fileno=fd) for fd in fds]
-    if not data and not connections and hung_up(sock):
+    if not data and not fds and hung_up(sock):
         raise EOFError
+    connections = []
+    for fd in fds:
+        try:
+            connections.append(socket.socket(fileno=fd))
+        except OSError:             # a file, a pipe: whoever sends such a thing must not use up our descriptors
+            os.close(fd)
     fields = data.split(b"\0")
-    whole = not flags & (socket.MSG_TRUNC | socket.MSG_CTRUNC)
+    whole = len(connections) == len(fds) and not flags & (socket.MSG_TRUNC | socket.MSG_CTRUNC)
     if whole and len(connections) == 1 and len(fields) == 4 and not fields[3]:
         return connections[0], *fields[:3]
     for connection in connections:

@@ -55,6 +55,21 @@ def test_exactly_one_descriptor(ends, client, count):
     assert descriptors() == before
 
 
+@pytest.mark.parametrize("order", [1, -1])
+def test_what_is_no_socket_is_closed(ends, client, order):
+    """A worker in wrong hands must not use up the descriptors of the one who has the passwords."""
+    before = descriptors()
+    reader, writer = os.pipe()
+    fds = [reader, client[1].fileno()][::order]
+    ends[0].sendmsg([b"joe\0secret\0x\0"], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", fds))])
+    assert handover.receive(ends[1]) is None
+    ends[0].sendmsg([b"joe\0secret\0x\0"], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [reader]))])
+    os.close(reader)
+    os.close(writer)
+    assert handover.receive(ends[1]) is None
+    assert descriptors() == before
+
+
 def test_an_empty_packet_is_not_the_end(ends):
     ends[0].sendmsg([b""])
     assert handover.receive(ends[1]) is None
