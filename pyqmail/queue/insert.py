@@ -57,17 +57,19 @@ def received(caller, now):
 def insert(message, envelope, caller, patience=None, flush=os.fsync, groups=()):
     """Queue what descriptor `message` delivers for the envelope on descriptor `envelope`.
 
-    caller: a Caller. patience: seconds a read may wait for its next byte (None: for ever).
-    flush(fd): puts a file's contents on the disk; need not commit its name. groups: gids that
+    caller: a Caller. patience: seconds a read may wait for its next byte (None: for ever); then all reads
+    together wait no longer than names.DEATH: somebody's trickle must not outlive qmail-clean's patience
+    with its files. flush(fd): puts a file's contents on the disk; need not commit its name. groups: gids that
     files may be given to when they are the caller's. Returns the message number. Raises Refused
     with qmail-queue's exit code.
     """
     now = int(time.time())
+    waiting = None if patience is None else Waiting(patience)
     number, mess_fd = open_mess(caller, now, groups)
     try:
         mess, intd = names.split("mess", number), names.flat("intd", number)
         try:
-            copy(message, mess_fd, received(caller, now), patience)
+            copy(message, mess_fd, received(caller, now), waiting)
         except Refused:
             remove(mess_fd, mess)
             raise
@@ -75,7 +77,7 @@ def insert(message, envelope, caller, patience=None, flush=os.fsync, groups=()):
         try:
             try:
                 write(intd_fd, b"u%d\0p%d\0" % (caller.uid, caller.qp))
-                for records in envelope_records(envelope, patience):
+                for records in envelope_records(envelope, waiting):
                     write(intd_fd, records)
                 settle(mess_fd, intd_fd, flush)
             except Refused as why:
@@ -163,11 +165,11 @@ def remove(fd, name):
             pass
 
 
-def copy(source, target, start, patience):
+def copy(source, target, start, waiting):
     """Write `start` and then everything that `source` delivers. Raises Refused."""
     held = start                    # goes out with the first piece: one write for a small message
     while True:
-        piece = read(source, patience)
+        piece = read(source, waiting)
         if held:
             piece, held, last = held + piece, b"", not piece
             write(target, piece)
@@ -179,14 +181,26 @@ def copy(source, target, start, patience):
             return
 
 
-def read(fd, patience):
-    """Some bytes, b"" at end of file. Raises Refused."""
+class Waiting:
+    """How long reads may wait: `idle` seconds for the next byte, names.DEATH from now on altogether."""
+
+    def __init__(self, idle):
+        self.idle, self.end = idle, time.monotonic() + names.DEATH
+
+    def until_readable(self, fd):
+        """Raises Refused when nothing comes in time."""
+        poll = select.poll()
+        poll.register(fd, select.POLLIN)
+        left = self.end - time.monotonic()
+        if left <= 0 or not poll.poll(min(self.idle, left) * 1000):
+            raise Refused(TIMEOUT)
+
+
+def read(fd, waiting):
+    """Some bytes, b"" at end of file. waiting: a Waiting, None to wait for ever. Raises Refused."""
     try:
-        if patience is not None:
-            poll = select.poll()
-            poll.register(fd, select.POLLIN)
-            if not poll.poll(patience * 1000):
-                raise Refused(TIMEOUT)
+        if waiting is not None:
+            waiting.until_readable(fd)
         return os.read(fd, PIECE)
     except OSError:
         raise Refused(READ_ERROR) from None
@@ -200,7 +214,7 @@ def write(fd, data):
         raise Refused(WRITE_ERROR) from None
 
 
-def envelope_records(fd, patience):
+def envelope_records(fd, waiting):
     """The records of an envelope as they go into intd: F first, then T…, in pieces.
 
     Input: `F` sender NUL, `T` recipient NUL …, and one more NUL; what follows is not read on
@@ -209,7 +223,7 @@ def envelope_records(fd, patience):
     """
     held, expected = b"", b"F"
     while True:
-        piece = read(fd, patience)
+        piece = read(fd, waiting)
         if not piece:
             raise Refused(READ_ERROR if not held or held[:1] == expected else BAD_ENVELOPE)
         held += piece

@@ -1,4 +1,5 @@
 """Insertion: the states it passes through, its exit codes, and what it leaves behind."""
+import itertools
 import os
 import stat
 
@@ -108,6 +109,19 @@ def test_a_silent_client_is_given_up(queue):
         os.close(fd)
 
 
+def test_a_client_that_trickles_is_given_up_before_its_files_are(queue, monkeypatch):
+    """Each byte comes in time, the last one never: qmail-clean would take the file for nobody's after 36 hours."""
+    clock = itertools.count(step=3599)
+    monkeypatch.setattr(insert.time, "monotonic", lambda: next(clock))
+    message, envelope = os.open("/dev/zero", os.O_RDONLY), pipe_with(b"Fs\0Tr\0\0")
+    with pytest.raises(insert.Refused) as refused:
+        insert.insert(message, envelope, WHO, patience=3600)
+    assert refused.value.code == insert.TIMEOUT and next(clock) <= names.DEATH + 2 * 3599
+    assert left(queue) == []
+    os.close(message)
+    os.close(envelope)
+
+
 def test_a_message_that_cannot_be_read(queue):
     directory = os.open("/", os.O_RDONLY)
     envelope = pipe_with(b"Fs\0Tr\0\0")
@@ -179,7 +193,7 @@ def test_any_envelope_in_any_pieces(sender, recipients, cuts, monkeypatch):
         pieces.append(data[:cut])
         data = data[cut:]
     pieces = [piece for piece in pieces if piece] + [data, b""]
-    monkeypatch.setattr(insert, "read", lambda fd, patience: pieces.pop(0))
+    monkeypatch.setattr(insert, "read", lambda fd, waiting: pieces.pop(0))
     got = b"".join(insert.envelope_records(0, None))
     assert got == b"F" + sender + b"\0" + b"".join(b"T" + r + b"\0" for r in recipients)
 
@@ -188,7 +202,7 @@ def test_any_envelope_in_any_pieces(sender, recipients, cuts, monkeypatch):
 @given(data=st.binary(max_size=60))
 def test_garbage_is_refused_or_read_never_more(data, monkeypatch):
     pieces = [data[:7], data[7:], b""]
-    monkeypatch.setattr(insert, "read", lambda fd, patience: pieces.pop(0) if pieces else b"")
+    monkeypatch.setattr(insert, "read", lambda fd, waiting: pieces.pop(0) if pieces else b"")
     try:
         got = b"".join(insert.envelope_records(0, None))
     except insert.Refused as why:
