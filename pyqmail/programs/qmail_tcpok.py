@@ -4,7 +4,8 @@
 
 Writes 1024 zero bytes over the start of queue/lock/tcpto, so that the next delivery tries every host.
 Exit: 0; 111 if the table cannot be written, with a line on descriptor 2. It never makes the file.
-**Security**: run by root or qmailr by hand; writes one file, under its lock.
+**Security**: run by root or qmailr by hand; writes one file, under its lock, and follows no link to it: the
+directory is qmailq's.
 Source: qmail-tcpok.
 """
 import os
@@ -22,7 +23,7 @@ def main(argv):
         os.chdir("queue/lock")
         table = home.path("queue/lock/tcpto")
         task = f"write {table}"
-        fd = os.open("tcpto", os.O_WRONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+        fd = os.open("tcpto", os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
         task = f"clear {table}"
         tcpto.clear(fd)
     except OSError as why:
