@@ -122,6 +122,17 @@ def place(fds):
             os.dup2(source, target)
 
 
+def keep_error_descriptor():
+    """Started without a descriptor 2, as qmail-start starts the spawners: nothing that is opened later may
+    become it, for somebody might write a line of text there."""
+    try:
+        os.fstat(2)
+    except OSError:
+        fd = os.open("/dev/null", os.O_WRONLY | os.O_CLOEXEC)
+        if fd != 2:                 # 0 or 1 was not open either
+            os.dup2(fd, 2, inheritable=False)
+
+
 def wait(pid):
     """The exit code of a child; minus the signal's number if one ended it."""
     return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])

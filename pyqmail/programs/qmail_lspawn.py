@@ -26,6 +26,7 @@ from ..spawn.warm import Pool
 
 
 def main(argv):
+    child.keep_error_descriptor()
     try:
         os.chdir(home.path("queue", "mess"))
     except OSError:

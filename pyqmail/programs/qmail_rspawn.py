@@ -21,7 +21,7 @@ import asyncio
 import os
 import resource
 
-from ..base import accounts, errors, home, prot, sig
+from ..base import accounts, child, errors, home, prot, sig
 from ..smtp import reports, tcpto
 from ..smtp.carrier import Carrier
 from ..spawn import orders, wire
@@ -39,7 +39,7 @@ def main(argv):
     except OSError:
         return errors.TEMPORARY     # whoever waits for the first byte says so
     sig.ignore_pipe()
-    keep_standard_descriptors()
+    child.keep_error_descriptor()
     limit, width = (wide_limit(), 2) if wide else (wire.HELLO, 1)
     try:
         owner = accounts.uid("qmailq")
@@ -49,14 +49,6 @@ def main(argv):
     forget_silent_hosts()
     asyncio.run(serve(limit, width, owner))
     return 0
-
-
-def keep_standard_descriptors():
-    """Nothing that is opened later may become descriptor 2, where somebody might write a line of text."""
-    try:
-        os.fstat(2)
-    except OSError:
-        os.dup2(os.open("/dev/null", os.O_WRONLY | os.O_CLOEXEC), 2)
 
 
 def wide_limit():
