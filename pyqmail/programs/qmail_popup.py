@@ -101,6 +101,7 @@ def start_front(sockets, total, receiving, settings):
         receiving.close()
         from ..pop3 import front                    # asyncio: only in the processes that use it
         prot.become(*accounts.ids("qmaild"))
+        prot.no_new_privileges()
         prot.die_with_parent(sig.TERM)
         if os.getppid() == parent:
             run = front.Front(*settings).run
