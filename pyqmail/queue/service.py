@@ -8,8 +8,9 @@ the caller is comes from the kernel (SO_PEERCRED).
 Two processes: a guardian that owns the listening socket and starts the worker again should it
 ever die, and the worker, one thread a submission (fsync and reads run outside the interpreter
 lock, so many submissions share one journal commit). The guardian forks and has no threads;
-the worker has threads and never forks. A second service for the same home waits for the first
-one's lock and then takes over.
+the worker has threads and never forks. A worker whose guardian dies finishes what it has; if the
+service follows qmail-send it starts another one first. A second service for the same home waits
+for the first one's lock and then takes over.
 """
 import fcntl
 import itertools
@@ -21,7 +22,7 @@ import struct
 import threading
 import time
 
-from ..base import accounts, durable, errors, home, prot, sig
+from ..base import accounts, child, durable, errors, home, prot, sig
 from . import insert, wire
 
 SUBMISSIONS = 250                   # at once, in all
@@ -60,7 +61,7 @@ def serve(follow=None):
     while True:
         if not worker:
             time.sleep(max(0, started + 1 - time.monotonic()))
-            worker, started = start_worker(listener), time.monotonic()
+            worker, started = start_worker(listener, follow, (lock, *watched, wake_writer)), time.monotonic()
         ready = select.select(watched, [], [], 60)[0]
         if wake_reader in ready:
             os.read(wake_reader, 100)
@@ -133,27 +134,47 @@ def unlink(listener):
     listener.close()
 
 
-def start_worker(listener):
-    parent = os.getpid()
+def start_worker(listener, follow, guardians):
+    """Fork the worker; returns its pid. `guardians`: the descriptors it has no business with, above all the
+    lock, which must not outlive the guardian."""
+    guardian = os.getpid()
+    sig.block(sig.TERM)             # one that comes now would reach the guardian's handler in the worker, and be lost
     pid = os.fork()
     if pid:
+        sig.unblock(sig.TERM)
         return pid
     try:
         sig.wakeup(-1)
+        sig.default(sig.TERM)       # until it has something to finish
+        sig.unblock(sig.TERM)
+        for fd in guardians:
+            os.close(fd)
         prot.die_with_parent(sig.TERM)
-        if os.getppid() == parent:
-            Worker(listener).run()
+        Worker(listener, guardian, follow).run()
     except Exception as why:        # the guardian starts another
         errors.say("alert: qmail-queue service: ", repr(why), errors.where(why))
     finally:
         os._exit(0)
 
 
-class Worker:
-    """Accepts submissions and gives each to a thread of its own."""
+def start_successor(follow):
+    """The guardian is dead and nobody else would notice: another service, in place of it and us."""
+    program = os.fsencode(home.program("qmail-queue"))
+    null = os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC)
+    errors.say("warning: qmail-queue service guardian died, starting another")
+    try:
+        child.spawn(program, [program, b"--service", b"--follow", b"%d" % follow], {0: null, 1: 1, 2: 2})
+    except OSError as why:
+        errors.say("alert: qmail-queue service: unable to start another: ", errors.text(why))
+    os.close(null)
 
-    def __init__(self, listener):
-        self.listener = listener
+
+class Worker:
+    """Accepts submissions and gives each to a thread of its own, as long as process `guardian` is its parent.
+    follow: as in serve()."""
+
+    def __init__(self, listener, guardian, follow):
+        self.listener, self.guardian, self.follow = listener, guardian, follow
         self.flush = durable.data_flusher()
         self.groups = frozenset(os.getgroups()) - {os.getgid()}
         self.roles = {}
@@ -175,12 +196,14 @@ class Worker:
         poll = select.poll()
         poll.register(reader, select.POLLIN)
         poll.register(self.listener, select.POLLIN)
-        while True:
+        while os.getppid() == self.guardian:
             ready = [fd for fd, _ in poll.poll()]
             if reader in ready:
                 break
             self.accept()
         self.listener.close()
+        if self.follow and os.getppid() != self.guardian:
+            start_successor(self.follow)
         end = time.monotonic() + GRACE
         while self.active and time.monotonic() < end:
             time.sleep(0.02)

@@ -131,6 +131,7 @@ def test_a_silent_client_costs_nobody_else_anything(home):
 
 
 def test_rubbish_on_the_socket_is_dropped(home):
+    assert home.submit().isdigit()                          # now the worker has all its descriptors
     fds_before = len(os.listdir(f"/proc/{children(home.service.pid)[0]}/fd"))
     for packet, fds in [(b"", []), (b"XYZ", []), (b"QQ1", []), (b"QQ1", [0]), (b"QQ1", [0, 0, 0]), (b"QQ1C" * 50, [0, 0])]:
         with home.connect() as sock:
