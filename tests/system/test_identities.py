@@ -1,0 +1,190 @@
+"""Every process of a running system, down to its descriptors and capabilities: read from /proc."""
+import collections
+import grp
+import os
+import poplib
+import pwd
+import subprocess
+
+import pytest
+
+from tests.peers import proc
+
+pytestmark = [pytest.mark.root, pytest.mark.system]
+
+NULL, LOG = "/dev/null", "pipe"
+EVENTS, TABLE = "[eventpoll]", "/memfd:connections (deleted)"
+
+
+def uid(name):
+    return pwd.getpwnam(name).pw_uid
+
+
+def gid(name):
+    return grp.getgrnam(name).gr_gid
+
+
+def role(user, group, *more):
+    return [uid(user)] * 4, [gid(group)] * 4, sorted(map(gid, (group, *more)))
+
+
+def holds(process, *expected, sockets=0):
+    """The descriptors, whatever their numbers; `sockets` of them beyond those named."""
+    assert collections.Counter(process.fds.values()) == collections.Counter([*expected, *["socket"] * sockets]), process
+
+
+@pytest.fixture
+def everybody(mail, person):
+    """{role: [process]} while the system has just delivered to `person`, who is logged in by POP3."""
+    mail.send("s@a.example", f"{person.name}@localhost")
+    mail.wait(person.messages)
+    mailbox = poplib.POP3("127.0.0.1", mail.system.pop3, timeout=20)
+    mailbox.user(person.name)
+    mailbox.pass_(person.password)
+    mail.wait(lambda: not mail.in_queue())
+
+    found = collections.defaultdict(list)
+    for process in mail.processes():
+        found[process.program].append(process)
+    service = found.pop("qmail-queue")
+    pids = {process.pid for process in service}
+    found["guardian"] = [process for process in service if process.parent not in pids]
+    found["service"] = [process for process in service if process.parent in pids]
+    spawn = found.pop("qmail-lspawn")
+    [found["lspawn"]] = [[process] for process in spawn if process.uid == 0]
+    found["resolver"] = [process for process in spawn if process.uid == uid("qmailp")]
+    found["warm"] = [process for process in spawn if process.uid not in (0, uid("qmailp"))]
+    popup = found.pop("qmail-popup")
+    found["authenticator"] = [process for process in popup if process.uid == 0]
+    [authenticator] = found["authenticator"]
+    accepting = [process for process in popup if process.uid == uid("qmaild")]
+    found["front"] = proc.children(authenticator, accepting)
+    found["popworker"] = [process for process in accepting if process not in found["front"]]
+    found["pop3d"] = [process for process in popup if process.uid not in (0, uid("qmaild"))]
+    smtpd = found.pop("qmail-smtpd")
+    [supervisor] = found["qmailctl"]
+    found["smtpd"] = proc.children(supervisor, smtpd)
+    found["smtpworker"] = [process for process in smtpd if process not in found["smtpd"]]
+    yield found
+    mailbox.quit()
+
+
+def test_who_they_are(everybody, person):
+    itself = [person.uid] * 4, [person.gid] * 4, [person.gid]
+    expected = {
+        "qmailctl": ([0] * 4, [0] * 4, []), "authenticator": ([0] * 4, [0] * 4, []),
+        "lspawn": ([0] * 4, [gid("qmail")] * 4, [gid("qmail")]),
+        "qmail-send": role("qmails", "qmail"), "qmail-rspawn": role("qmailr", "qmail"), "qmail-clean": role("qmailq", "qmail"),
+        "guardian": role("qmailq", "qmail", "nofiles"), "service": role("qmailq", "qmail", "nofiles"),
+        "qmail-log": role("qmaill", "nofiles"), "resolver": role("qmailp", "nofiles"),
+        "smtpd": role("qmaild", "nofiles"), "smtpworker": role("qmaild", "nofiles"),
+        "front": role("qmaild", "nofiles"), "popworker": role("qmaild", "nofiles"), "pop3d": itself,
+    }
+    warm = everybody.pop("warm")
+    assert itself in [(process.uids, process.gids, process.groups) for process in warm]
+    for process in warm:
+        assert len({*process.uids}) == len({*process.gids}) == 1 and process.groups == process.gids[:1]
+    assert set(everybody) == set(expected)
+    for name, processes in everybody.items():
+        assert processes, name
+        for process in processes:
+            assert (process.uids, process.gids, process.groups) == expected[name], name
+
+
+def test_nobody_but_root_has_capabilities(everybody):
+    for process in sum(everybody.values(), []):
+        assert process.uid == 0 or process.capabilities == {0}, process
+
+
+def test_rights_that_cannot_come_back(everybody):
+    """No set-uid program helps whoever takes over one of these."""
+    for name in ("qmail-send", "qmail-rspawn", "qmail-clean", "guardian", "service", "smtpworker", "front", "popworker"):
+        for process in everybody[name]:
+            assert process.no_new_privs, name
+
+
+def test_secrets_are_not_dumpable(everybody):
+    for name in ("warm", "resolver", "smtpworker"):
+        for process in everybody[name]:
+            assert not process.dumpable, name
+
+
+def test_umasks(everybody):
+    expected = {"qmail-send": 0o077, "lspawn": 0o077, "warm": 0o077, "resolver": 0o077, "qmail-rspawn": 0o077,
+                "qmail-clean": 0o077, "guardian": 0o033, "service": 0o033, "authenticator": 0o077, "front": 0o077,
+                "popworker": 0o077, "pop3d": 0o077, "qmail-log": 0o027, "qmailctl": 0o022, "smtpd": 0o022, "smtpworker": 0o022}
+    for name, processes in everybody.items():
+        assert {process.umask for process in processes} == {expected[name]}, name
+
+
+def test_where_they_stand(everybody, mail, person):
+    queue = f"{mail.home}/queue"
+    expected = {"qmail-send": queue, "lspawn": f"{queue}/mess", "resolver": f"{queue}/mess", "qmail-rspawn": f"{queue}/mess",
+                "qmail-clean": queue, "guardian": queue, "service": queue, "authenticator": "/", "front": "/", "popworker": "/",
+                "pop3d": f"{person.home}/Maildir", "qmailctl": "/", "smtpd": "/", "smtpworker": "/", "warm": "/"}
+    for name, where in expected.items():
+        assert {process.cwd for process in everybody[name]} == {where}, name
+
+
+def test_what_the_delivery_side_holds(everybody):
+    [send], [lspawn], [rspawn], [clean] = (everybody[name] for name in ("qmail-send", "lspawn", "qmail-rspawn", "qmail-clean"))
+    assert [send.fds[fd] for fd in range(7)] == ["pipe"] * 7
+    holds(send, *["pipe"] * 9, "queue/lock/sendmutex", "queue", "queue/lock/trigger")
+    assert (lspawn.fds[0], lspawn.fds[1], lspawn.fds[2]) == ("pipe", "pipe", NULL)
+    holds(lspawn, *["pipe"] * 4, NULL, NULL, ".", sockets=len(everybody["resolver"]) + len(everybody["warm"]))
+    assert (rspawn.fds[0], rspawn.fds[1], rspawn.fds[2]) == ("pipe", "pipe", NULL)
+    holds(rspawn, "pipe", "pipe", NULL, EVENTS, sockets=2)
+    assert clean.fds == {0: "pipe", 1: "pipe"}
+    for process in everybody["resolver"]:
+        assert process.fds == {0: NULL, 1: NULL, 2: NULL, 3: "socket"}
+    for process in everybody["warm"]:
+        assert process.fds == {0: NULL, 1: NULL, 2: NULL, 3: "socket", 4: ".", 5: NULL}
+
+
+def test_what_the_queue_service_holds(everybody):
+    [guardian], [worker] = everybody["guardian"], everybody["service"]
+    for process in (guardian, worker):
+        assert [process.fds[fd] for fd in range(3)] == [NULL, LOG, LOG]
+    holds(guardian, NULL, LOG, LOG, "pipe", "pipe", "[pidfd]", "run/qmail-queue/lock", sockets=1)
+    holds(worker, NULL, LOG, LOG, "pipe", "pipe", sockets=1)
+
+
+def test_what_the_smtp_side_holds(everybody):
+    [parent] = everybody["smtpd"]
+    holds(parent, NULL, LOG, LOG, "pipe", "pipe", TABLE, EVENTS, sockets=1)
+    for worker in everybody["smtpworker"]:
+        fds = [what for what in worker.fds.values() if what != "control/tcp.smtp.cdb"]     # open once it has been asked
+        assert collections.Counter(fds) == collections.Counter(
+            [NULL, LOG, LOG, "pipe", "pipe", TABLE, EVENTS, EVENTS, *["socket"] * 3])
+
+
+def test_what_the_pop3_side_holds(everybody):
+    [authenticator], [front], [session] = everybody["authenticator"], everybody["front"], everybody["pop3d"]
+    holds(authenticator, NULL, LOG, LOG, "pipe", "pipe", EVENTS, sockets=1)
+    holds(front, NULL, LOG, LOG, "pipe", "pipe", TABLE, EVENTS, sockets=2)
+    for worker in everybody["popworker"]:
+        holds(worker, NULL, LOG, LOG, "pipe", "pipe", TABLE, EVENTS, EVENTS, sockets=4)
+    assert session.fds == {0: "socket", 1: "socket", 2: LOG}
+
+
+def test_root_is_no_mail_user(mail, people, alias_file):
+    """Mail for root goes to alias by qmail-getpw, and a uid 0 in users/assign waits."""
+    someone = people()
+    name = f"pyq{os.urandom(4).hex()}"
+    done = subprocess.run([f"{mail.home}/bin/qmail-getpw", "root"], capture_output=True)
+    assert done.stdout.split(b"\0")[:2] == [b"alias", b"%d" % uid("alias")]
+    alias_file(name, f"&{someone.name}\n")
+    mail.send("s@a.example", f"{name}@localhost")
+    [message] = mail.wait(someone.messages)
+    assert f"Delivered-To: {name}@localhost\n".encode() in message
+
+
+def test_root_by_assignment_waits(make_system):
+    def assign(home):
+        with open(f"{home}/users/assign", "w", encoding="ascii") as f:
+            f.write("=chief:root:0:0:/root:::\n.\n")
+        subprocess.run([f"{home}/bin/qmail-newu"], check=True)
+    mail = make_system(assign)
+    mail.send("s@a.example", "chief@localhost")
+    mail.wait(lambda: "deferral: Not_allowed_to_perform_deliveries_as_root./" in mail.log())
+    assert len(mail.queued()) == 1
