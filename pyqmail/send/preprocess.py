@@ -1,6 +1,7 @@
 """From todo to info, local and remote: the envelope of a new message is sorted by channel.
 
-Runs in a worker thread: it waits for the disk, many messages at a time, while the loop goes on delivering. A list of a million recipients passes through in pieces.
+Runs in a worker thread: it waits for the disk, many messages at a time, while the loop goes on delivering.
+A list of a million recipients passes through in pieces.
 
 What must stay true:
 - As long as todo/N exists, info/N, local/N and remote/N mean nothing and are made anew; so an

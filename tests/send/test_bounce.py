@@ -6,7 +6,8 @@ import pytest
 
 from pyqmail.send.bounce import Bounce, paragraph
 
-CONTROLS = SimpleNamespace(bouncefrom=b"MAILER-DAEMON", bouncehost=b"me.example", doublebounceto=b"postmaster@me.example")
+CONTROLS = SimpleNamespace(bouncefrom=b"MAILER-DAEMON", bouncehost=b"me.example",
+                           doublebounceto=b"postmaster@me.example")
 
 
 @pytest.mark.parametrize("recipient, report, text", [

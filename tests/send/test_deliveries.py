@@ -189,9 +189,12 @@ def test_unknown_record_ends_the_pass(queue, make, log):
     assert len(system.channels["local"].due) == 1
 
 
-@pytest.mark.parametrize("info, trouble", [(b"", b"info/12/1001"), (b"Xs@a\0", b"info/12/1001"), (None, b"info/12/1001")])
-def test_trouble_opening(queue, make, log, info, trouble):
-    queue.write("local", 1001, b"Ta@l\0")
+@pytest.mark.parametrize("local, info, trouble", [
+    (b"Ta@l\0", b"", b"info/12/1001"), (b"Ta@l\0", b"Xs@a\0", b"info/12/1001"), (b"Ta@l\0", None, b"info/12/1001"),
+    (None, b"Fs@a\0", b"local/12/1001")])
+def test_trouble_opening(queue, make, log, local, info, trouble):
+    if local is not None:
+        queue.write("local", 1001, local)
     if info is not None:
         queue.write("info", 1001, info)
     system = make()

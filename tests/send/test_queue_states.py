@@ -139,8 +139,8 @@ def test_discarded_bounces(queue, finisher, controls, log, sender, wanted, line)
 def test_bounce_through_a_program(queue, finisher, pool, log, monkeypatch, code, lines, left):
     """The program gets the message on 0 and the envelope on 1, runs in QMAILHOME, and its exit code counts."""
     program = queue.root / "fake-queue"
-    program.write_text(f"#!/bin/sh\npwd > {queue.root}/where\ncat > {queue.root}/message\ncat <&1 > {queue.root}/envelope\n"
-                       f"exit {code}\n")
+    program.write_text(f"#!/bin/sh\npwd > {queue.root}/where\ncat > {queue.root}/message\n"
+                       f"cat <&1 > {queue.root}/envelope\nexit {code}\n")
     program.chmod(0o755)
     monkeypatch.setenv("QMAILQUEUE", str(program))
     queue.write("info", 1001, b"Fs@a\0")
