@@ -37,17 +37,22 @@ def sockets(name, defaults):
         return passed
     lines = control.lines(name)
     bound = []
-    for entry in defaults if lines is None else [os.fsdecode(line) for line in lines]:
-        try:
-            bound.append(bind(*parse(entry)))
-        except ValueError:
-            raise errors.Temporary(f"control/{name}: not an address and port: {entry}") from None
-        except OSError as why:
-            if lines is None and ":" in entry.rpartition(":")[0] and bound:
-                continue            # no IPv6 here, and nobody asked for it
-            raise errors.Temporary(f"unable to bind {entry}: {errors.text(why)}") from why
-    if not bound:
-        raise errors.Temporary(f"control/{name} names no address to listen on")
+    try:
+        for entry in defaults if lines is None else [os.fsdecode(line) for line in lines]:
+            try:
+                bound.append(bind(*parse(entry)))
+            except ValueError:
+                raise errors.Temporary(f"control/{name}: not an address and port: {entry}") from None
+            except OSError as why:
+                if lines is None and entry.startswith("[") and bound:
+                    continue        # no IPv6 here, and nobody asked for it
+                raise errors.Temporary(f"unable to bind {entry}: {errors.text(why)}") from why
+        if not bound:
+            raise errors.Temporary(f"control/{name} names no address to listen on")
+    except errors.Temporary:
+        for sock in bound:
+            sock.close()
+        raise
     return bound
 
 

@@ -29,6 +29,6 @@ def test_what_is_no_end_is_text(smtpd, end):
     connection.opened()
     connection.hears(b"visible" + end + HIDDEN + b".\r\nQUIT\r\n")
     reply = connection.ours.recv(4096)
-    assert reply.startswith(b"250 ok ") and reply.count(b"250") == 1
+    assert reply.startswith(b"250 ok ") and b"\n250" not in reply
     (message, envelope), = connection.queued
     assert b"hidden\n" in message and b"victim" not in envelope

@@ -60,7 +60,8 @@ def door(tmp_path, monkeypatch):
         def knock():
             client = socket.create_connection(listener.getsockname())
             opened.append(client)
-            return listener.accept()[0], client
+            opened.append(listener.accept()[0])
+            return opened[-1], client
         return doors, knock
     yield make
     for sock in opened:

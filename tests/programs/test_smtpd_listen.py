@@ -29,6 +29,11 @@ def status(pid, field):
         return next(line.split()[1:] for line in f if line.startswith(field + ":"))
 
 
+def read(name):
+    with open(name, "rb") as f:
+        return f.read()
+
+
 def workers(pid):
     with open(f"/proc/{pid}/task/{pid}/children") as f:
         return [int(word) for word in f.read().split()]
@@ -48,7 +53,7 @@ class Server:
         with socket.create_server(("127.0.0.1", 0)) as free:
             self.port = free.getsockname()[1]
         self.control(me="mx.example", rcpthosts="local.test", smtplisten=f"127.0.0.1:{self.port}\n[::1]:{self.port}")
-        self.process, self.log = None, ""
+        self.process, self.log, self.streams = None, "", []
 
     def control(self, **files):
         for name, text in files.items():
@@ -90,6 +95,7 @@ class Server:
         sock = socket.create_connection(("127.0.0.1", self.port), timeout=60)
         stream = sock.makefile("rwb", buffering=0)
         sock.close()
+        self.streams.append(stream)
         return stream
 
     def stop(self):
@@ -109,6 +115,8 @@ def server(libraries):
     os.mkdir(f"{home}/control")
     made = Server(home)
     yield made
+    for stream in made.streams:
+        stream.close()
     if made.process is not None and not made.process.stderr.closed:
         made.process.kill()
         made.process.communicate()
@@ -128,7 +136,7 @@ def queue(server):
     with subprocess.Popen([f"{server.home}/bin/qmail-queue", "--service"]) as service:
         while not os.path.exists(f"{server.home}/run/qmail-queue/socket"):
             select.select([], [], [], 0.01)
-        yield lambda: [open(name, "rb").read() for name in glob.glob(f"{server.home}/queue/mess/*/*")]
+        yield lambda: [read(name) for name in glob.glob(f"{server.home}/queue/mess/*/*")]
         service.terminate()
 
 
