@@ -10,6 +10,7 @@ rules and control files again.
 
 Whom to admit, the variables of a connection and the log lines: gate.py.
 """
+import errno
 import os
 import selectors
 import socket
@@ -18,6 +19,7 @@ import time
 from . import accounts, control, errors, gate, prot, sig
 from .endpoint import bind, parse
 
+NO_FAMILY = (errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL)
 GRACE = 60                          # s; sessions get this long to end after SIGTERM
 PROCESSES = 4                       # workers at most; one a processor
 FIRST_PASSED = 3                    # the descriptor at which systemd's sockets start
@@ -44,7 +46,7 @@ def sockets(name, defaults):
             except ValueError:
                 raise errors.Temporary(f"control/{name}: not an address and port: {entry}") from None
             except OSError as why:
-                if lines is None and entry.startswith("[") and bound:
+                if lines is None and entry.startswith("[") and bound and why.errno in NO_FAMILY:
                     continue        # no IPv6 here, and nobody asked for it
                 raise errors.Temporary(f"unable to bind {entry}: {errors.text(why)}") from why
         if not bound:
