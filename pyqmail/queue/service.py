@@ -16,6 +16,7 @@ import fcntl
 import itertools
 import os
 import queue
+import resource
 import select
 import socket
 import struct
@@ -25,9 +26,10 @@ import time
 from ..base import accounts, child, durable, errors, home, prot, sig
 from . import insert, wire
 
-SUBMISSIONS = 250                   # at once, in all
-PER_USER = {"qmaild": 200, "qmails": 100}
-PER_STRANGER = 50                   # at once, of any other uid
+PER_USER = {"qmaild": 200, "qmails": 100}       # submissions at once: the network, bounces
+PER_STRANGER = 50                   # of any other uid
+STRANGERS = 150                     # of all other uids together: they cannot take the places of those two
+DESCRIPTORS = 8 * (sum(PER_USER.values()) + STRANGERS) + 64
 IDLE = 3600                         # s; a submission that sends nothing for so long is given up
 REQUEST_TIME = 10                   # s for the request packet to arrive
 QUEUE_TRIES = 300                   # times 0.1 s until a missing queue/ is an error
@@ -169,6 +171,14 @@ def start_successor(follow):
     os.close(null)
 
 
+def raise_descriptor_limit():
+    """A submission uses five descriptors; the usual soft limit would not do for all places at once."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = DESCRIPTORS if hard == resource.RLIM_INFINITY else min(DESCRIPTORS, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+
+
 class Worker:
     """Accepts submissions and gives each to a thread of its own, as long as process `guardian` is its parent.
     follow: as in serve()."""
@@ -189,6 +199,7 @@ class Worker:
 
     def run(self):
         threading.stack_size(256 * 1024)
+        raise_descriptor_limit()
         reader, writer = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         sig.wakeup(writer)
         sig.catch(sig.TERM, lambda: None)
@@ -217,26 +228,29 @@ class Worker:
             return
         pid, uid, gid = CREDENTIALS.unpack(sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, CREDENTIALS.size))
         with self.lock:
-            busy = self.active.get(uid, 0)
-            if sum(self.active.values()) >= SUBMISSIONS or busy >= PER_USER.get(self.roles.get(uid), PER_STRANGER):
-                refused = True
+            if not self.room(uid):
+                return self.refuse(sock, f"too many submissions at once by uid {uid}")
+            if self.idle:
+                self.idle -= 1
             else:
-                refused, self.active[uid] = False, busy + 1
-                if self.idle:
-                    self.idle -= 1
-                    start = False
-                else:
-                    start = True
-        if refused:
-            self.refuse(sock, uid)
-            return
+                try:
+                    threading.Thread(target=self.labour, daemon=True).start()
+                except RuntimeError:        # those under way must not suffer for it
+                    return self.refuse(sock, "unable to start a thread")
+            self.active[uid] = self.active.get(uid, 0) + 1
         self.work.put((sock, pid, uid, gid))
-        if start:
-            threading.Thread(target=self.labour, daemon=True).start()
+
+    def room(self, uid):
+        """True if this uid may have one more submission under way."""
+        own = PER_USER.get(self.roles.get(uid))
+        if own is not None:
+            return self.active.get(uid, 0) < own
+        others = sum(count for other, count in self.active.items() if self.roles.get(other) not in PER_USER)
+        return self.active.get(uid, 0) < PER_STRANGER and others < STRANGERS
 
     @staticmethod
-    def refuse(sock, uid):
-        errors.say(f"warning: qmail-queue service: too many submissions at once by uid {uid}")
+    def refuse(sock, why):
+        errors.say("warning: qmail-queue service: ", why)
         try:
             wire.send_answer(sock, FULL, 0)
         except OSError:

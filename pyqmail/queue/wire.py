@@ -49,7 +49,10 @@ def connect():
 def send_request(sock, message, envelope, as_pid=False):
     """Hand over the two descriptors. Raises OSError (EBADF for one that is not open)."""
     rights = b"".join(fd.to_bytes(DESCRIPTOR, sys.byteorder, signed=True) for fd in (message, envelope))
-    sock.sendmsg([REQUEST_AS_PID if as_pid else REQUEST], [(_socket.SOL_SOCKET, _socket.SCM_RIGHTS, rights)])
+    try:
+        sock.sendmsg([REQUEST_AS_PID if as_pid else REQUEST], [(_socket.SOL_SOCKET, _socket.SCM_RIGHTS, rights)])
+    except (BrokenPipeError, ConnectionResetError):
+        pass                        # refused already: the answer says why
 
 
 def receive_request(sock):
@@ -74,8 +77,12 @@ def send_answer(sock, code, qp):
 
 def receive_answer(sock):
     """(exit code, qp); (81, 0) when the service ended without an answer."""
-    try:
-        code, _, qp = sock.recv(64).partition(b" ")
-        return int(code), int(qp)
-    except (OSError, ValueError):
-        return LOST, 0
+    for _ in range(2):
+        try:
+            code, _, qp = sock.recv(64).partition(b" ")
+            return int(code), int(qp)
+        except ConnectionResetError:
+            continue                # closed with our request unread; an answer would be behind this error
+        except (OSError, ValueError):
+            break
+    return LOST, 0

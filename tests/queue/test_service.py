@@ -152,6 +152,7 @@ def test_one_user_cannot_take_all_places(home):
 
 
 def test_a_killed_worker_is_replaced(home):
+    home.submit()                       # the socket is there before the worker is
     [worker] = children(home.service.pid)
     os.kill(worker, signal.SIGKILL)
     end = time.monotonic() + 20
