@@ -51,17 +51,20 @@ TREE = (
 )
 
 PROGRAMS = {
-    0o700: ("qmail-lspawn", "qmail-newmrh", "qmail-newu", "qmail-start"),           # only root has a use for them
-    0o755: ("bouncesaying", "checkpassword", "condredirect", "datemail", "elq", "except", "forward", "maildir2mbox",
-            "maildirmake", "maildirwatch", "mailsubj", "pinq", "predate", "preline", "qail", "qbiff", "qmail-clean",
-            "qmail-getpw", "qmail-inject", "qmail-local", "qmail-log", "qmail-pop3d", "qmail-popup", "qmail-pw2u",
-            "qmail-qread", "qmail-qstat", "qmail-queue", "qmail-remote", "qmail-rspawn", "qmail-send", "qmail-showctl",
-            "qmail-smtpd", "qmail-tcpok", "qmail-tcpto", "qmailctl", "qreceipt", "qsmhook", "sendmail", "splogger",
-            "tcp-env", "tcprules"),
+    # only root has a use for these
+    0o700: ("qmail-config", "qmail-lspawn", "qmail-newmrh", "qmail-newu", "qmail-start", "qmail-upq"),
+    0o755: ("bouncesaying", "checkpassword", "condredirect", "datemail", "dnsfq", "dnsip", "dnsmxip", "dnsptr", "elq",
+            "except", "forward", "hostname", "instcheck", "ipmeprint", "maildir2mbox", "maildirmake", "maildirwatch",
+            "mailsubj", "pinq", "predate", "preline", "qail", "qbiff", "qmail-clean", "qmail-getpw", "qmail-inject",
+            "qmail-local", "qmail-log", "qmail-pop3d", "qmail-popup", "qmail-pw2u", "qmail-qmqpc", "qmail-qmqpd",
+            "qmail-qmtpd", "qmail-qread", "qmail-qstat", "qmail-queue", "qmail-remote", "qmail-rspawn", "qmail-send",
+            "qmail-showctl", "qmail-smtpd", "qmail-tcpok", "qmail-tcpto", "qmailctl", "qreceipt", "qsmhook",
+            "sendmail", "splogger", "tcp-env", "tcprules"),
 }
 BOOT = ("binm1", "binm1+df", "binm2", "binm2+df", "binm3", "binm3+df", "home", "home+df", "maildir", "proc", "proc+df",
         "qmail.init")
-UNITS = ("qmail-pop3d.service", "qmail-send.service", "qmail-smtpd.service")
+UNITS = ("qmail-pop3d.service", "qmail-qmqpd.service", "qmail-qmtpd.service", "qmail-send.service",
+         "qmail-smtpd.service")
 
 
 def fixed():
@@ -166,12 +169,16 @@ class Layer:
 
     @staticmethod
     def mend(above, name, entry):
-        """Right type, owner and mode, without following a link. Raises Temporary for another type."""
+        """Right type, owner and mode, without following a link. Raises Temporary for another type, and
+        for a file to be changed that has a second name: by a hard link it may be any file."""
         fd = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=above)
         try:
             found = os.fstat(fd)
             if stat.S_IFMT(found.st_mode) != TYPES.get(entry.kind, stat.S_IFREG):
                 raise Temporary(f"{home.path(entry.path)} is not a {entry.kind}")
+            right = (found.st_uid, found.st_gid) == ids(entry) and stat.S_IMODE(found.st_mode) == entry.mode
+            if not right and entry.kind != DIR and found.st_nlink != 1:
+                raise Temporary(f"{home.path(entry.path)} has another name: it may be somebody else's file")
             if (found.st_uid, found.st_gid) != ids(entry):
                 os.fchown(fd, *ids(entry))
                 found = os.fstat(fd)        # a change of owner takes set-gid bits away

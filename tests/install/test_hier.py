@@ -89,6 +89,20 @@ def test_no_symbolic_link_is_followed(target, tmp_path_factory):
     assert stat.S_IMODE(os.stat(elsewhere).st_mode) == 0o711 and os.listdir(elsewhere) == []
 
 
+@pytest.mark.parametrize("name", ["queue/lock/tcpto", "queue/lock/sendmutex"])
+def test_no_hard_link_is_mended(target, tmp_path_factory, name):
+    """As before: the file of that name may be any file of this file system."""
+    lay_fixed()
+    secret = tmp_path_factory.mktemp("elsewhere") / "secret"
+    secret.write_bytes(bytes(1024))
+    secret.chmod(0o400)
+    os.unlink(target / name)
+    os.link(secret, target / name)
+    with pytest.raises(Temporary, match="another name"):
+        lay_fixed()
+    assert stat.S_IMODE(secret.stat().st_mode) == 0o400
+
+
 def test_files_are_replaced_in_one_step_and_only_when_they_differ(target):
     lay_fixed()
     layer, entry = hier.Layer(), hier.Entry("bin/x", "root", "qmail", 0o755, hier.PROGRAM)
