@@ -1,4 +1,4 @@
-"""qmail-send as a process, with the real qmail-clean and spawners played by the test; killed at any time, it goes on."""
+"""qmail-send as a process, with the real qmail-clean; the test plays the spawners. Killed at any time, it goes on."""
 import os
 import random
 import select
