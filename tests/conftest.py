@@ -28,6 +28,15 @@ def pytest_collection_modifyitems(items):
                 item.add_marker(skip)
 
 
+@pytest.fixture(autouse=True)
+def same_process():
+    """Programs' main() change the umask and the directory of the process they run in: not for the next test."""
+    umask, directory = os.umask(0o022), os.getcwd()
+    yield
+    os.umask(umask)
+    os.chdir(directory)
+
+
 @pytest.fixture(scope="session")
 def open_place():
     """A directory that every user can reach, gone after the run."""
