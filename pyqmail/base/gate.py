@@ -72,13 +72,14 @@ class Visit:
 
 
 class Gate:
-    """rules: name of a file made by tcprules below QMAILHOME; when there is none, everybody may come in.
+    """rules: name of a file made by tcprules below QMAILHOME; without it, and where no rule in it fits, everybody may
+    come in if `strangers`, else nobody.
     per_ip: connections at once from one address (IPv6: from one /64), 0 for no limit.
     local_host: the value of TCPLOCALHOST, None for leaving it out."""
 
-    def __init__(self, name, table, *, rules, per_ip, local_host, verbose=False):
+    def __init__(self, name, table, *, rules, per_ip, local_host, verbose=False, strangers=True):
         self.name, self.table, self.per_ip, self.verbose = name, table, per_ip, verbose
-        self.rules = tcprules.Rules(home.path(rules))
+        self.rules = tcprules.Rules(home.path(rules), strangers)
         self._serial = 0
         self._base = {variable: value for variable, value in os.environb.items() if not variable.startswith(b"TCP")}
         self._base[b"PROTO"] = b"TCP"

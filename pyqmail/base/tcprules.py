@@ -122,9 +122,11 @@ def unpack(packed):
 
 
 class Rules:
-    """A compiled file, opened again whenever it is replaced. No file: everybody is allowed."""
+    """A compiled file, opened again whenever it is replaced. strangers: whether those are allowed whom no
+    rule is about, which without a file is everybody."""
 
-    def __init__(self, path):
+    def __init__(self, path, strangers=True):
+        self._strangers = strangers
         self._path, self._seen, self._found = path, None, None      # _found counts while the file is _seen
 
     def forget(self):
@@ -138,7 +140,7 @@ class Rules:
                 packed = table.get(address)
                 if packed is not None:
                     return unpack(packed)
-        return True, {}
+        return self._strangers, {}
 
     def mention(self, variable):
         """True if the file sets this variable anywhere. Raises Temporary."""

@@ -6,7 +6,7 @@ from ..base import accounts, control, endpoint, home
 from ..queue import wire
 from . import dependencies, hands, hier, interpreter, services, users
 
-RUNS_AS = {"send": "qmails", "smtpd": "qmaild", "pop3d": "root"}
+RUNS_AS = {"send": "qmails", "smtpd": "qmaild", "pop3d": "root", "qmtpd": "qmaild", "qmqpd": "qmaild"}
 
 
 def complaints():

@@ -1,4 +1,4 @@
-"""The three services of an installation: how each is started, and what is known about it while it runs.
+"""The services of an installation: how each is started, and what is known about it while it runs.
 
 Which process a service is stands in run/NAME.pid (base/pidfile.py), whoever started it: the
 supervisor, systemd, or a shell.
@@ -17,9 +17,11 @@ SERVICES = (
     Service("send", None, ("rc",), "queue and deliveries"),
     Service("smtpd", "smtplisten", ("bin/qmail-smtpd", "--listen"), "SMTP"),
     Service("pop3d", "pop3listen", ("bin/qmail-popup", "--listen"), "POP3"),
+    Service("qmtpd", "qmtplisten", ("bin/qmail-qmtpd", "--listen"), "QMTP"),
+    Service("qmqpd", "qmqplisten", ("bin/qmail-qmqpd", "--listen"), "QMQP"),
 )
 NAMES = tuple(service.name for service in SERVICES)
-RULES = ("control/tcp.smtp", "control/tcp.pop3")
+RULES = ("control/tcp.smtp", "control/tcp.pop3", "control/tcp.qmtp", "control/tcp.qmqp")
 DEV_LOG = "/dev/log"
 PATH = b"/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
@@ -163,7 +165,7 @@ def become(service):
 
 
 def compile_rules():
-    """control/tcp.smtp -> control/tcp.smtp.cdb, and tcp.pop3 if it is there; the listeners see the new
+    """control/tcp.smtp -> control/tcp.smtp.cdb, and the other RULES that are there; the listeners see the new
     files at the next connection. Returns what was compiled, as paths."""
     present = [path for path in map(home.path, RULES) if os.path.exists(path)]
     for path in present:

@@ -16,7 +16,7 @@ pause      stop all services where they are; cont goes on
 cont       go on after pause
 doctor     compare the installation with what it should be; one line for each deviation
 password   set the POP3 password of a private home, read from descriptor 0
-run NAME   be the service NAME (send, smtpd, pop3d) in the foreground: for systemd
+run NAME   be the service NAME (send, smtpd, pop3d, qmtpd, qmqpd) in the foreground: for systemd
 help       this text
 
 --home DIR: the installation to work on; without it the one this program stands in, and for install
