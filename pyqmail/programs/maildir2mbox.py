@@ -147,4 +147,5 @@ def remove(paths):
         try:
             os.unlink(path)
         except OSError as why:
-            errors.say("maildir2mbox: warning: $MAILDIR/", path, " will be delivered twice; unable to unlink: ", text(why))
+            errors.say("maildir2mbox: warning: $MAILDIR/", path, " will be delivered twice; unable to unlink: ",
+                       text(why))

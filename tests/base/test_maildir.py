@@ -120,3 +120,45 @@ def test_enter(tmp_path, made, error):
         (tmp_path / made).write_bytes(b"")
     with pytest.raises(error):
         maildir.enter(os.fsencode(tmp_path / made))
+
+
+NOW = 2_000_000_000
+
+
+@pytest.fixture
+def inside(box, monkeypatch):
+    """put(name, age, atime_age): a file in the Maildir, which is the current directory, so many seconds old at NOW."""
+    monkeypatch.chdir(os.fsdecode(box))
+
+    def put(name, age=1000, atime_age=None):
+        with open(name, "wb"):
+            pass
+        os.utime(name, (NOW - (age if atime_age is None else atime_age), NOW - age))
+    return put
+
+
+def test_clean_removes_what_nobody_looks_at(inside):
+    inside("tmp/old", atime_age=maildir.STALE + 1)
+    inside("tmp/young", age=10 ** 6, atime_age=maildir.STALE)
+    inside("tmp/.hidden", age=10 ** 6)
+    maildir.clean(NOW)
+    assert sorted(os.listdir("tmp")) == [".hidden", "young"]
+
+
+def test_scan_gives_the_oldest_first(inside):
+    inside("new/b", 20)
+    inside("new/a", 20)
+    inside("cur/c:2,S", 30)
+    inside("cur/.hidden")
+    inside("new/this-second", 0)
+    inside("new/future", -5)
+    assert maildir.scan((b"new", b"cur"), NOW) == [
+        (NOW - 30, b"cur/c:2,S"), (NOW - 20, b"new/a"), (NOW - 20, b"new/b")]
+    assert maildir.scan((b"new",), NOW) == [(NOW - 20, b"new/a"), (NOW - 20, b"new/b")]
+
+
+def test_scan_says_which_directory(inside):
+    os.rmdir("cur")
+    with pytest.raises(FileNotFoundError) as failed:
+        maildir.scan((b"new", b"cur"), NOW)
+    assert failed.value.filename == b"cur"

@@ -92,14 +92,6 @@ def test_blocks_close_their_file(box):
     assert len(os.listdir("/proc/self/fd")) == before
 
 
-def test_clean_removes_what_nobody_looks_at(box):
-    box("tmp/old", atime=maildrop.STALE + 1)
-    box("tmp/young", age=10 ** 6, atime=maildrop.STALE)
-    box("tmp/.hidden", atime=10 ** 6)
-    maildrop.clean(NOW)
-    assert sorted(os.listdir("tmp")) == [".hidden", "young"]
-
-
 def test_one_stat_a_message(box, monkeypatch):
     for number in range(50):
         box(f"new/{number}.x")
