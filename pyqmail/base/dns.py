@@ -72,6 +72,14 @@ class Resolver(_Configured):
         import dns.resolver
         return dns.resolver.Resolver(configure=False)
 
+    def candidates(self, name):
+        """What a name typed by a person may stand for, in the order in which to try: resolv.conf(5) says
+        which domains complete it."""
+        configured = self.resolvers()[0]
+        domains = [b".".join(domain.labels[:-1]) for domain in configured.search or [configured.domain]]
+        completed = [b"%b.%b" % (name, domain) for domain in domains if domain]
+        return [name, *completed] if b"." in name else [*completed, name]
+
     def lookup(self, name, kind):
         """The records of `kind` at `name`."""
         try:
