@@ -13,6 +13,7 @@ from .rewrite import without_verp
 DOUBLE = b"#@[]"                    # the sender of double bounces
 PIECE = 65536
 NEWLINE_AFTER_NEWLINE = re.compile(rb"(?<=\n)\n")
+ONE_LINE = bytes.maketrans(b"\r\n", b"__")
 READ = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC
 
 
@@ -26,6 +27,11 @@ def paragraph(recipient, report):
     if report and not report.endswith(b"\n"):
         text += b"\n"
     return NEWLINE_AFTER_NEWLINE.sub(b"/", text[:-1]) + text[-1:] + b"\n"
+
+
+def in_header(sender):
+    """An address in a header line of ours; a line end, which a local sender may have in his, adds none."""
+    return address.quote(sender).translate(ONE_LINE)
 
 
 class Bounce:
@@ -51,11 +57,11 @@ class Bounce:
         """The header and the introduction; the collected text follows."""
         return (b"Date: %b\nFrom: %b\nTo: %b\nSubject: failure notice\n\n"
                 b"Hi. This is the qmail-send program at %b.\n%b\n") % (
-            date.rfc822(now), self.origin, address.quote(self.recipient), self.host, INTRODUCTION[self.kind])
+            date.rfc822(now), self.origin, in_header(self.recipient), self.host, INTRODUCTION[self.kind])
 
     def separator(self):
         """Between the collected text and the copy of the message."""
-        return SEPARATOR[self.kind] + b"\n\nReturn-Path: <%b>\n" % address.quote(self.returned)
+        return SEPARATOR[self.kind] + b"\n\nReturn-Path: <%b>\n" % in_header(self.returned)
 
     def inject(self, submission, now, queue):
         """Write everything into a Submission: (its answer, the number of the submission). Blocks; for a
