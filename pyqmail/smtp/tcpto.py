@@ -39,10 +39,11 @@ def encode(record):
 
 def to_skip(records, address, now, spread):
     """(True if the address should be left alone now, True if it has a record). spread: 0 to 31, different
-    for each delivery, so that not all try again in the same second."""
+    for each delivery, so that not all try again in the same second. A time in the future says nothing: the
+    clock was set back since."""
     for record in records:
         if record.address == address:
-            return record.count >= 2 and now - record.when < (60 + spread) * 64, True
+            return record.count >= 2 and 0 <= now - record.when < (60 + spread) * 64, True
     return False, False
 
 
@@ -50,7 +51,7 @@ def after_timeout(records, address, now):
     """(index, new record) for a connection that timed out; None if that changes nothing."""
     for index, record in enumerate(records):
         if record.address == address:
-            if record.count and now < SOON + record.when:
+            if record.count and record.when <= now < SOON + record.when:
                 return None
             return index, Record(address, min(record.count + 1, COUNT_MAX), now)
     free = next((index for index, record in enumerate(records) if not record.count), None)
