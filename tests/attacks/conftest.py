@@ -1,4 +1,5 @@
 """The real qmail-smtpd in a throw-away home, with a queue program that keeps what it is given."""
+import importlib.util
 import os
 import shutil
 import socket
@@ -12,6 +13,20 @@ cat >{place}/message.$$ && cat <&1 >{place}/envelope.$$
 """
 VARIABLES = {"PROTO": "TCP", "TCPREMOTEIP": "192.0.2.7", "TCPREMOTEHOST": "client.example",
              "TCPLOCALHOST": "server.example"}
+
+
+def harness(path):
+    """The module of another test file, for what it plays and starts: harness("send/test_qmail_send_process.py")."""
+    name = "harness_" + path.replace("/", "_").removesuffix(".py")
+    spec = importlib.util.spec_from_file_location(name, f"{ROOT}/tests/{path}")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="session", name="harness")
+def harness_fixture():
+    return harness
 
 
 class Smtpd:
