@@ -147,7 +147,7 @@ class Sender:
         self.entry.everything()
         self.deliveries.status()
         self.todo = Todo(self.clock, log, self.preprocessors, self.cleaner, controls, channels, self.done, queue,
-                         self.pause)
+                         self.pause, self.finisher.injecting)
         self.sweep = Sweep(self.clock, log, self.cleaner, self.pause)
         for one in channels.values():
             try:
@@ -201,6 +201,7 @@ class Sender:
             self.cleaner.receive()
         for pool in self.pools:
             pool.collect()
+        self.todo.release()
         if not self.ending:
             self.todo.step(self.todo.trigger in ready)
         for _ in range(ROUNDS):

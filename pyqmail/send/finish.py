@@ -27,6 +27,7 @@ class Finisher:
         self._clock, self._log, self._pool, self._cleaner = clock, log, pool, cleaner
         self._controls, self._done, self._queue = controls, done, queue
         self._waiting = collections.deque()     # numbers that have a bounce and wait for their turn
+        self.injecting = set()      # bounces that qmail-queue has not answered yet
 
     @property
     def ready(self):
@@ -92,11 +93,13 @@ class Finisher:
                           else NOT_INJECTED)
             self._later(bounce.number)
             return
-        self._pool.submit(lambda result, error: self._injected(bounce.number, result, error),
+        self.injecting.add(bounce)
+        self._pool.submit(lambda result, error: self._injected(bounce, result, error),
                           bounce.inject, submission, self._clock.now(), self._queue)
 
-    def _injected(self, number, result, error):
-        answer, qp = result or (b"Z", 0)
+    def _injected(self, bounce, result, error):
+        self.injecting.discard(bounce)
+        number, (answer, qp) = bounce.number, result or (b"Z", 0)
         if error is not None or answer:
             self._log.say(NOT_INJECTED)
             self._later(number)

@@ -17,9 +17,9 @@ from collections import namedtuple
 from ..queue import envelope, names
 from . import messages
 
-Preprocessed = namedtuple("Preprocessed", "number lines channels")
+Preprocessed = namedtuple("Preprocessed", "number lines channels uid")
 Preprocessed.__doc__ = """lines: for the log, in order. channels: a tuple of the channels that have
-recipients; None if something went wrong and todo/N waits for the next scan."""
+recipients; None if something went wrong and todo/N waits for the next scan. uid: who queued it."""
 
 HELD = 1 << 16                      # bytes of recipients collected before they are written
 READ = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC
@@ -33,9 +33,9 @@ class Trouble(Exception):
 def preprocess(number, routing, queue, flush=os.fsync):
     """Sort todo/N by channel. routing: a rewrite.Routing. queue: descriptor of queue/. flush(fd): puts a
     file's data on the disk, its metadata at the latest with the next fsync of a file written after it."""
-    lines, files = [], {}
+    lines, files, uid = [], {}, 0
     try:
-        _preprocess(number, routing, queue, flush, lines, files)
+        uid = _preprocess(number, routing, queue, flush, lines, files)
         channels = tuple(channel for channel in ("local", "remote") if channel in files)
     except Trouble as why:
         lines.append(messages.warning(str(why)))
@@ -43,7 +43,7 @@ def preprocess(number, routing, queue, flush=os.fsync):
     finally:
         for file in files.values():
             os.close(file.fd)
-    return Preprocessed(number, lines, channels)
+    return Preprocessed(number, lines, channels, uid)
 
 
 def _preprocess(number, routing, queue, flush, lines, files):
@@ -90,6 +90,7 @@ def _preprocess(number, routing, queue, flush, lines, files):
         file.sync(flush)
     last.flush()                    # after the others' data: so its commit is theirs, or a later one
     last.sync(os.fsync)
+    return uid
 
 
 class _Step:

@@ -17,11 +17,14 @@ BATCH = 64                          # entries looked at a turn
 
 
 class Todo:
-    """channels: {name: Channel}; their `due` gets new messages. done: Due of messages without recipients."""
+    """channels: {name: Channel}; their `due` gets new messages. done: Due of messages without recipients.
+    injecting: the set of bounces that qmail-queue has not answered yet."""
 
-    def __init__(self, clock, log, pool, cleaner, controls, channels, done, queue, pause):
+    def __init__(self, clock, log, pool, cleaner, controls, channels, done, queue, pause, injecting):
         self._clock, self._log, self._pool, self._cleaner, self._controls = clock, log, pool, cleaner, controls
         self._channels, self._done, self._queue, self._pause = channels, done, queue, pause
+        self._injecting, self._own_uid = injecting, os.getuid()
+        self._held = []             # (bounces that must be answered first, Preprocessed)
         self._flush = data_flusher()
         self._busy = set()          # handed out, or waiting for qmail-clean
         self._stale = frozenset()   # busy when the scan began: their names may still turn up, gone by then
@@ -84,6 +87,24 @@ class Todo:
             self._busy.discard(number)
             self._log.say(messages.warning("unable to preprocess", names.flat("todo", number), f": {error!r:.300}"))
             return
+        if result.uid == self._own_uid and self._injecting:
+            # A bounce of ours can turn up in todo before qmail-queue's answer; the log tells of the old
+            # message's end first.
+            self._held.append((frozenset(self._injecting), result))
+        else:
+            self._take(result)
+
+    def release(self):
+        """Go on with messages that waited for the answers to bounces."""
+        held, self._held = self._held, []
+        for bounces, result in held:
+            if bounces & self._injecting:
+                self._held.append((bounces, result))
+            else:
+                self._take(result)
+
+    def _take(self, result):
+        number = result.number
         for line in result.lines:
             self._log.say(line)
         if result.channels is None:

@@ -53,7 +53,7 @@ def test_odd_envelopes(queue, controls, todo, lines, channels):
 def test_without_message(queue, controls):
     queue.write("todo", 1001, b"Fs@a\0")
     assert preprocess(1001, controls.routing, queue.fd) == (
-        1001, [b"warning: unable to stat mess/12/1001"], None)
+        1001, [b"warning: unable to stat mess/12/1001"], None, 0)
     assert queue.read("info", 1001) is None
 
 
@@ -66,7 +66,7 @@ def test_info_cannot_be_created(queue, controls):
     os.chmod(queue.root / "info/12", 0o500)
     result = run(queue, controls, b"Fs@a\0Tb@r\0")
     os.chmod(queue.root / "info/12", 0o700)
-    assert result == (1001, [b"warning: unable to create info/12/1001"], None)
+    assert result == (1001, [b"warning: unable to create info/12/1001"], None, 0)
 
 
 def test_a_list_longer_than_memory_should_hold(queue, controls, monkeypatch):

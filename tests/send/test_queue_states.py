@@ -190,8 +190,14 @@ def test_an_orphan_is_not_asked_for_twice(queue, clock, log, clean, pausing):
 
 
 @pytest.fixture
-def todo(clock, log, pool, clean, controls, channels, queue, pausing):
-    return Todo(clock, log, pool, clean, controls, channels, Due(), queue.fd, pausing)
+def todo(clock, log, pool, clean, controls, channels, queue, pausing, injecting):
+    return Todo(clock, log, pool, clean, controls, channels, Due(), queue.fd, pausing, injecting)
+
+
+@pytest.fixture
+def injecting():
+    """Bounces that qmail-queue has not answered yet."""
+    return set()
 
 
 def arrive(queue, number=1001, envelope=b"Fs@a\0Tj@me.example\0"):
@@ -208,6 +214,21 @@ def test_only_a_plus_makes_the_channels_due(queue, todo, pool, clean, channels, 
     clean.answer(b"+")
     assert list(channels["local"].due.drain()) == [(NOW, 1001)] and not todo.under_way
     assert log[0] == b"new msg 1001"
+
+
+@pytest.mark.parametrize("uid, waits", [(os.getuid(), True), (os.getuid() + 1, False)])
+def test_a_bounce_is_logged_before_the_message_it_makes(queue, todo, pool, clean, log, injecting, uid, waits):
+    """qmail-queue's answer may come after its new message; later bounces do not matter."""
+    arrive(queue, envelope=b"u%d\0p7\0F\0Tj@me.example\0" % uid)
+    injecting.add("a bounce")
+    todo.step(False)
+    pool.collect()
+    todo.release()
+    assert (log == []) == waits
+    injecting.add("a later one")
+    injecting.discard("a bounce")
+    todo.release()
+    assert log[0] == b"new msg 1001" and clean.asked == ["todo/1001"]
 
 
 @pytest.mark.parametrize("answer, lines", [
