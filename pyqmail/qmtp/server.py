@@ -64,11 +64,14 @@ class Server:
         await self.ended.wait()
         for task in accepting:
             task.cancel()
+        await asyncio.gather(*accepting, return_exceptions=True)
+        for sock in self.worker.sockets:
+            sock.close()            # whoever comes now must not wait in a queue that nobody looks at
         if self.visits:
             await asyncio.wait(self.visits, timeout=listen.GRACE)
         for task in self.visits:
             task.cancel()
-        await asyncio.gather(*accepting, *self.visits, return_exceptions=True)
+        await asyncio.gather(*self.visits, return_exceptions=True)
 
     def confine(self):
         """True if this worker can do without rights and memory that only a foreign queue program needs."""

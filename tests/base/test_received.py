@@ -23,7 +23,8 @@ def test_received_line_cannot_be_broken():
     assert b" (a?b@1?2)\n  by unknown with SMTP; 1 Jan 1970 00:00:00 -0000\n" in line
 
 
-@pytest.mark.parametrize("variables, local", [({b"TCPLOCALHOST": b"h", b"TCPLOCALIP": b"1"}, b"h"), ({b"TCPLOCALIP": b"1"}, b"1"),
-                                              ({}, b"unknown")])
+@pytest.mark.parametrize("variables, local", [
+    ({b"TCPLOCALHOST": b"h", b"TCPLOCALIP": b"1"}, b"h"), ({b"TCPLOCALIP": b"1"}, b"1"),
+    ({}, b"unknown")])
 def test_own_name(variables, local):
     assert received.Client(variables).local == local
