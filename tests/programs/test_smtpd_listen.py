@@ -233,13 +233,19 @@ def test_denied_and_refused_clients(server):
 
 def test_queue_program_that_appears_later_may_gain_rights(server):
     """A worker that gave up the right to run set-uid programs makes room for one that did not."""
-    server.start()
     count = min(len(os.sched_getaffinity(0)), listen.PROCESSES)
+    server.control(concurrencyincoming=str(2 * count))
+    server.start()
     eventually(lambda: len(workers(server.process.pid)) == count)
     before = workers(server.process.pid)
     server.rules(f':allow,QMAILQUEUE="{server.program(PRINTS)}"\n')
-    while set(workers(server.process.pid)) & set(before):
-        assert server.raw().readline() == b"220 mx.example ESMTP\r\n"
+    held = []                       # kept open: a worker that is full leaves the next client to another
+    for _ in range(2 * count):
+        held.append(server.raw())
+        assert held[-1].readline() == b"220 mx.example ESMTP\r\n"
+    eventually(lambda: not set(workers(server.process.pid)) & set(before))
+    for client in held:
+        client.close()
     with server.client() as client, pytest.raises(smtplib.SMTPDataError):
         client.sendmail("s@far.test", ["r@local.test"], b"x")
     assert all(status(pid, "NoNewPrivs") == ["0"] for pid in workers(server.process.pid))
