@@ -19,6 +19,8 @@ DIR, FILE, PROGRAM, EMPTY, ZEROS, FIFO = "directory", "file", "program", "empty 
 TYPES = {DIR: stat.S_IFDIR, FIFO: stat.S_IFIFO}
 TCPTO_SIZE = 1024
 
+SECTIONS = (1, 5, 7, 8)             # of the manual
+
 Entry = collections.namedtuple("Entry", "path owner group mode kind")
 
 #   path                  owner     group     mode   kind        SPLIT: the directory itself and 0 … 22 in it
@@ -31,7 +33,7 @@ TREE = (
     ("doc",               "root",   "qmail",  0o755,  DIR),
     ("log",               "qmaill", "nofiles", 0o750, DIR),
     ("man",               "root",   "qmail",  0o755,  DIR),
-    *((f"man/{form}{section}", "root", "qmail", 0o755, DIR) for form in ("cat", "man") for section in (1, 5, 7, 8)),
+    *((f"man/{form}{section}", "root", "qmail", 0o755, DIR) for form in ("cat", "man") for section in SECTIONS),
     ("run",               "root",   "qmail",  0o755,  DIR),
     ("run/qmail-queue",   "qmailq", "qmail",  0o755,  DIR),
     ("users",             "root",   "qmail",  0o755,  DIR),
@@ -83,6 +85,7 @@ def code(source):
         yield from (Entry(f"bin/{name}", "root", "qmail", mode, PROGRAM) for name in programs)
     yield from (Entry(f"boot/{name}", "root", "qmail", 0o755, FILE) for name in BOOT)
     yield from (Entry(f"boot/{name}", "root", "qmail", 0o644, FILE) for name in UNITS)
+    yield from (Entry(path, "root", "qmail", 0o644, FILE) for path in papers(source))
     yield Entry("pyproject.toml", "root", "qmail", 0o644, FILE)
     for directory, below, files in os.walk(os.path.join(source, "pyqmail")):
         below[:] = sorted(name for name in below if name != "__pycache__")
@@ -90,6 +93,14 @@ def code(source):
         yield Entry(place, "root", "qmail", 0o755, DIR)
         yield from (Entry(f"{place}/{name}", "root", "qmail", 0o644, FILE) for name in sorted(files)
                     if name.endswith(".py"))
+
+
+def papers(source):
+    """The paths of the manual pages and the documents that `source` has."""
+    for directory, ends in (*((f"man/man{section}", f".{section}") for section in SECTIONS), ("doc", ".md")):
+        place = os.path.join(source, directory)
+        if os.path.isdir(place):
+            yield from (f"{directory}/{name}" for name in sorted(os.listdir(place)) if name.endswith(ends))
 
 
 def ids(entry):

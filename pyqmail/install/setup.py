@@ -11,11 +11,12 @@ import stat
 from ..auth import poppasswd
 from ..base import accounts, home
 from ..base.errors import Temporary, text
-from . import commands, dependencies, hands, hier, interpreter, mailboxes, services, settings, startup, users
+from . import commands, dependencies, hands, hier, interpreter, mailboxes, manual, services, settings, startup, users
 
 SYSTEM_HOME = "/var/qmail"
 PRIVATE_HOME = "~/pyqmail-home"
 RULES = '127.:allow,RELAYCLIENT=""\n::1:allow,RELAYCLIENT=""\n:allow\n'
+PORTS = {"smtp": (25, 2525), "pop3": (110, 2110)}      # of a system, of a private home
 SENDMAIL = ("/usr/sbin/sendmail", "/usr/lib/sendmail")
 PLACEHOLDER = b"QMAILHOME"          # in the files of boot/
 
@@ -26,8 +27,8 @@ class Setup:
     def __init__(self, source, directory, *, smtp=None, pop3=None, venv=None, tell=print):
         self.source, self.directory, self.venv, self.tell = source, directory, venv, tell
         self.root = os.geteuid() == 0
-        self.smtp = settings.addresses(smtp, 25 if self.root else 2525, everywhere=self.root)
-        self.pop3 = settings.addresses(pop3, 110 if self.root else 2110, everywhere=self.root)
+        self.smtp = settings.addresses(smtp, PORTS["smtp"][not self.root], everywhere=self.root)
+        self.pop3 = settings.addresses(pop3, PORTS["pop3"][not self.root], everywhere=self.root)
         self.system_wide = self.root and directory == SYSTEM_HOME
         self.kept = []              # programs of bin/ that somebody put there
         self.password = None        # the POP3 password made for a private home
@@ -158,7 +159,7 @@ class Setup:
     # ------------------------------------------------------------ the machine around it
 
     def join_system(self):
-        """The sendmail command and start scripts outside the home, where nothing is in the way."""
+        """The sendmail command, the manual and start scripts outside the home, where nothing is in the way."""
         for path in SENDMAIL:
             target = home.program("sendmail")
             if not os.path.lexists(path):
@@ -166,6 +167,7 @@ class Setup:
                 self.tell(f"made {path}")
             elif os.path.realpath(path) != os.path.realpath(target):
                 self.tell(f"{path} is another program; to use pyqmail's: ln -sf {target} {path}")
+        manual.link(self.tell)
         startup.install(self.tell)
 
 

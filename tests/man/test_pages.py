@@ -26,7 +26,7 @@ def load_generator():
 generate = load_generator()
 PAGES = {os.path.basename(path): path for path in generate.pages()}
 PROGRAMS = sorted(name for name in os.listdir(f"{ROOT}/bin") if not name.startswith("."))
-ELSEWHERE = {"tcpserver.1", "biff.1", "flock.2"}        # pages of other packages that ours refer to
+ELSEWHERE = {"tcpserver.1", "biff.1", "flock.2", "resolv.conf.5"}        # pages of other packages that ours refer to
 DRIVERS = {"except": "except_"}
 
 
@@ -209,8 +209,10 @@ LITERALS = literals()
 
 @pytest.mark.parametrize("name", [entry.name for entry in controls.CONTROLS])
 def test_every_control_file_of_the_table_is_read(name):
-    computed = {"concurrencylocal": "f'concurrency{channel}'", "concurrencyremote": "f'concurrency{channel}'"}
-    wanted = {name, f"control/{name}", computed.get(name, name)}
+    wanted = {name, f"control/{name}"}
+    for word, part in (("local", "{channel}"), ("remote", "{channel}"), ("qmtp", "{protocol.service}"),
+                       ("qmqp", "{protocol.service}")):
+        wanted |= {f"f'{name.replace(word, part)}'", f"f'control/{name.replace(word, part)}'"} if word in name else set()
     assert wanted & LITERALS
 
 
@@ -221,7 +223,8 @@ def test_defaults_are_those_of_the_programs(entry):
     known = {
         "bouncefrom": "MAILER-DAEMON", "concurrencyincoming": "smtp.server.TOTAL",
         "concurrencylocal": 'send.controls.CONCURRENCY["local"]', "concurrencyperip": "smtp.server.TOTAL//2",
-        "concurrencypop3": "programs.qmail_popup.SESSIONS", "concurrencyremote": 'send.controls.CONCURRENCY["remote"]',
+        "concurrencypop3": "programs.qmail_popup.SESSIONS", "concurrencyqmqp": "qmtp.server.TOTAL",
+        "concurrencyqmtp": "qmtp.server.TOTAL", "concurrencyremote": 'send.controls.CONCURRENCY["remote"]',
         "maxrecipients": "smtp.policy.RECIPIENTS", "pop3checker": "programs.qmail_popup.CHECKER.decode()",
         "queuelifetime": "send.controls.LIFETIME", "timeoutconnect": "smtp.remote.CONNECT_TIMEOUT",
         "timeoutremote": "smtp.remote.REMOTE_TIMEOUT", "timeoutsmtpd": "smtp.policy.TIMEOUT"}
@@ -234,9 +237,9 @@ def test_defaults_are_those_of_the_programs(entry):
 # ---------------------------------------------------------------- options
 
 #  program       long options beyond those of base.options
-LONG = {"qmail-smtpd": {"-listen"}, "qmail-popup": {"-listen"}, "qmail-send": {"-wide-remote"}, "qmail-rspawn": {"-wide"},
+LONG = {"qmail-smtpd": {"-listen"}, "qmail-popup": {"-listen"}, "qmail-qmtpd": {"-listen"}, "qmail-qmqpd": {"-listen"}, "qmail-send": {"-wide-remote"}, "qmail-rspawn": {"-wide"},
         "qmail-queue": {"-service", "-follow"}, "qmailctl": {"-home", "-smtp", "-pop3", "-venv", "-start"}}
-SHORT = {"qmail-smtpd": "v", "qmail-popup": "v"}
+SHORT = dict.fromkeys(("qmail-smtpd", "qmail-popup", "qmail-qmtpd", "qmail-qmqpd"), "v")
 PASSES_ON = {"qmail-start"}         # options of programs that it starts
 
 
