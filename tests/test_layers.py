@@ -75,7 +75,7 @@ def test_dangerous_calls_stand_in_one_place(module, pattern):
 # Programs that are started per message or per connection import none of these when they start.
 HEAVY = {"asyncio", "email", "typing", "dataclasses", "logging", "argparse", "subprocess", "dns", "aiosmtpd", "re", "socket", "signal"}
 STARTED_OFTEN = ["qmail-queue", "qmail-inject", "sendmail", "qmail-local", "qmail-remote", "qmail-smtpd", "qmail-pop3d",
-                 "qmail-popup", "qmail-clean"]
+                 "qmail-popup", "qmail-clean", "qmail-qmtpd", "qmail-qmqpd", "qmail-qmqpc", "qsmhook"]
 
 
 @pytest.mark.parametrize("program", STARTED_OFTEN)
