@@ -5,16 +5,18 @@ ends here as a name and a secret, which go with his connection to the authentica
 """
 import asyncio
 import os
+import resource
 import socket
 import time
 
 from ..auth import checkpassword
-from ..base import errors, gate, listen, sig
+from ..base import errors, gate, listen, prot, sig
 from . import handover, session, wire
 
 NAME = "qmail-popup"
 RULES = "control/tcp.pop3.cdb"
 LOGIN_TIME = 60                     # s from the greeting to the login
+MEMORY = 1 << 30                    # bytes of data a worker may have
 RETRY = 0.02                        # s; the authenticator's queue is full
 
 
@@ -29,6 +31,8 @@ class Front:
         self._visits = set()
 
     def run(self, worker):
+        prot.not_dumpable()
+        resource.setrlimit(resource.RLIMIT_DATA, (MEMORY, MEMORY))
         asyncio.run(self.work(worker))
 
     async def work(self, worker):

@@ -9,6 +9,8 @@ import tempfile
 
 import pytest
 
+from pyqmail.pop3 import front
+
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 pytestmark = pytest.mark.root
 
@@ -77,6 +79,11 @@ def connect(port, popup):
     raise AssertionError(popup.stderr.read())
 
 
+def memory_limit(pid):
+    with open(f"/proc/{pid}/limits", encoding="ascii") as f:
+        return next(int(line.split()[3]) for line in f if line.startswith("Max data size"))
+
+
 def test_listening(home):
     path, port = home
     with open(f"{path}/control/pop3checker", "w") as f:
@@ -92,6 +99,7 @@ def test_listening(home):
         workers = children(parent)
         assert status(popup.pid, "Uid")[0] == "0"
         assert workers and all(is_qmaild(pid) for pid in (parent, *workers))
+        assert all(memory_limit(pid) == front.MEMORY for pid in workers)
         sockets = [os.readlink(f"/proc/{popup.pid}/fd/{fd}") for fd in os.listdir(f"/proc/{popup.pid}/fd")]
         with open(f"/proc/{popup.pid}/net/tcp") as f:
             of_port = {line.split()[9] for line in f if f":{port:04X}" in line}
