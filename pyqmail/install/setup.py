@@ -11,6 +11,7 @@ import stat
 from ..auth import poppasswd
 from ..base import accounts, home
 from ..base.errors import Temporary, text
+from ..users import passwd
 from . import commands, dependencies, hands, hier, interpreter, mailboxes, manual, services, settings, startup, users
 
 SYSTEM_HOME = "/var/qmail"
@@ -134,13 +135,12 @@ class Setup:
 
     def aliases(self):
         """root, postmaster and mailer-daemon go to whoever installs, by way of sudo or not; from
-        plain root to alias's own Maildir. Alias's home is what the system's accounts say: with
-        several installations on one machine they share it."""
+        plain root to alias's own Maildir, in the directory that mail for alias is delivered from."""
         person = os.environ.get("SUDO_USER", "") if self.root else pwd.getpwuid(os.geteuid()).pw_name
         known = person and person != "root" and users.user_exists(person)
         content = f"&{person}\n" if known else ""
         uid, gid = accounts.ids("alias")
-        alias = pwd.getpwnam("alias").pw_dir if self.root else home.path("alias")
+        alias = passwd.alias(accounts.private()).pw_dir
         if not os.path.lexists(alias):
             os.makedirs(os.path.dirname(alias), 0o755, exist_ok=True)
             os.mkdir(alias, 0o700)

@@ -115,7 +115,7 @@ def test_maildirs_are_made_by_their_users(open_place, person):
 def source(open_place):
     """The checkout where every user can read it."""
     place = f"{open_place}/source"
-    for name in ("bin", "boot", "pyqmail"):
+    for name in ("bin", "boot", "doc", "man", "pyqmail"):
         shutil.copytree(f"{ROOT}/{name}", f"{place}/{name}", ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copy(f"{ROOT}/pyproject.toml", place)
     subprocess.run(["chmod", "-R", "a+rX", place], check=True)
