@@ -59,7 +59,7 @@ CASES = (
     case("qmail-inject", 0, "-n"), case("qmail-inject", 100, "-Z"), case("qmail-inject", 111, "a@b", queue=FAILS),
     case("qmail-local", 0, "-n", "u", "/", "joe", "", "", "b", "s@a", "./M/"), case("qmail-local", 100),
     case("qmail-local", 111, "u", "/nonexistent", "joe", "", "", "b", "s@a", "./M/", user=NOBODY),
-    case("qmail-local", 113, "u", "/tmp", "joe", "", "", "b", "s@a", "./M/"),
+    case("qmail-local", 113, "u", "/", "joe", "", "", "b", "s@a", "./M/"),
     case("qmail-log", 0, "logs"), case("qmail-log", 100), case("qmail-log", 111, "none/logs"),
     case("qmail-lspawn", 0, "./Maildir/", stdin=b""), case("qmail-lspawn", 100),
     case("qmail-lspawn", 111, "./Maildir/", change=NO_QUEUE),

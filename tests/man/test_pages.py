@@ -13,6 +13,8 @@ import pytest
 from pyqmail.base import controls
 from pyqmail.install import hier
 
+from . import reach
+
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 
@@ -207,13 +209,32 @@ def literals():
 LITERALS = literals()
 
 
-@pytest.mark.parametrize("name", [entry.name for entry in controls.CONTROLS])
-def test_every_control_file_of_the_table_is_read(name):
-    wanted = {name, f"control/{name}"}
+def spellings(name):
+    """How a program may write the name of a control file."""
+    yield from (name, f"control/{name}")
     for word, part in (("local", "{channel}"), ("remote", "{channel}"), ("qmtp", "{protocol.service}"),
                        ("qmqp", "{protocol.service}")):
-        wanted |= {f"f'{name.replace(word, part)}'", f"f'control/{name.replace(word, part)}'"} if word in name else set()
-    assert wanted & LITERALS
+        if word in name:
+            yield from (f"f'{name.replace(word, part)}'", f"f'control/{name.replace(word, part)}'")
+
+
+READERS = {program: reach.strings_of(program) for program in PROGRAMS}
+INSTEAD = {"qmail-rspawn": "qmail-remote"}              # does that program's work
+# These read other programs' files in their place, make them, or explain them.
+OTHERS = {"sendmail", "datemail", "mailsubj", "qmailctl", "qmail-config", "qmail-showctl", "qmail-start", "qmail-newmrh"}
+EVERYWHERE = {"me", "moreipme"}     # modules that nearly all import
+
+
+@pytest.mark.parametrize("entry", controls.CONTROLS, ids=lambda entry: entry.name)
+def test_control_files_are_read_by_the_programs_of_the_table(entry):
+    said = {name.partition(" ")[0] for name in entry.programs.split(", ")}
+    found = {program for program, strings in READERS.items() if not strings.isdisjoint(spellings(entry.name))}
+    if "tcprules" in said:
+        said = {"qmailctl"}         # has tcprules read it
+    if said != {"all"}:
+        assert said <= found
+    if entry.name not in EVERYWHERE and "{" not in "".join(spellings(entry.name)):
+        assert {INSTEAD.get(program, program) for program in found - OTHERS} <= said
 
 
 @pytest.mark.parametrize("entry", [entry for entry in controls.CONTROLS if entry.default not in (None, controls.ME)],
@@ -291,6 +312,9 @@ def test_the_synopsis_has_every_option(program):
 
 VARIABLE = re.compile(r"[A-Z][A-Z0-9]+")
 SYSTEM = {"TZ"}                     # the C library reads it
+MAILBOX = {"MAILDIR", "MAIL", "MAILTMP"}
+# Read by a program that this one starts, or that starts this one.
+BESIDE = {"qmail-start": {"QMAILREMOTE"}, "qmail-queue": {"QMAILQUEUE"}, "elq": MAILBOX, "pinq": MAILBOX, "qail": MAILBOX}
 
 
 def variables(page):
@@ -304,6 +328,15 @@ def test_variables_are_in_the_code(page):
         spelled = {variable, re.sub("LOCAL|REMOTE", "%s", variable), variable.rstrip("234")}     # %s: tcp-env's way
         known = spelled & LITERALS or variable in SYSTEM
         assert known, variable
+
+
+@pytest.mark.parametrize("program", PROGRAMS)
+def test_variables_of_a_program_are_in_its_modules(program):
+    page = page_of(program)
+    for line in re.findall(r"^\.It Ev (.*)$", section(page, "ENVIRONMENT"), re.M):
+        for variable in VARIABLE.findall(line):
+            spelled = {variable, re.sub("LOCAL|REMOTE", "%s", variable)}
+            assert spelled & READERS[program] or variable in SYSTEM | BESIDE.get(program, set()), variable
 
 
 def read_variables():
