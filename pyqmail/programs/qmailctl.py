@@ -11,7 +11,7 @@ stat       what runs, since when, and how long the queue is
 queue      how long the queue is, and what is in it
 doqueue    try everything in the queue now (forgets dead hosts, sends ALRM to qmail-send)
 reload     read control/locals and control/virtualdomains again (HUP), and the listeners' settings
-cdb        compile control/tcp.smtp and control/tcp.pop3
+cdb        compile the rules: control/tcp.smtp, tcp.pop3, tcp.qmtp and tcp.qmqp
 pause      stop all services where they are; cont goes on
 cont       go on after pause
 doctor     compare the installation with what it should be; one line for each deviation

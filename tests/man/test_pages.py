@@ -310,7 +310,7 @@ def test_the_synopsis_has_every_option(program):
 
 # ---------------------------------------------------------------- environment
 
-VARIABLE = re.compile(r"[A-Z][A-Z0-9]+")
+VARIABLE = re.compile(r"[A-Z][A-Z0-9_]+")
 SYSTEM = {"TZ"}                     # the C library reads it
 MAILBOX = {"MAILDIR", "MAIL", "MAILTMP"}
 # Read by a program that this one starts, or that starts this one.
