@@ -187,15 +187,11 @@ class Worker:
         self.listener, self.guardian, self.follow = listener, guardian, follow
         self.flush = durable.data_flusher()
         self.groups = frozenset(os.getgroups()) - {os.getgid()}
-        self.roles = {}
-        for role, _ in reversed(accounts.ROLES):
-            self.roles[accounts.uid(role)] = role
-        if accounts.private():
-            self.roles = {}
+        self.private = accounts.private() is not None
+        self.roles = {} if self.private else {accounts.uid(role): role for role, _ in reversed(accounts.ROLES)}
         self.numbers = itertools.cycle(range(FIRST_QP + time.time_ns() // 1000 % (1 << 24), LAST_QP))
         self.active, self.idle, self.lock = {}, 0, threading.Lock()
         self.work = queue.SimpleQueue()
-        self.ending = False
 
     def run(self):
         threading.stack_size(256 * 1024)
@@ -242,7 +238,7 @@ class Worker:
 
     def room(self, uid):
         """True if this uid may have one more submission under way."""
-        own = PER_USER.get(self.roles.get(uid))
+        own = sum(PER_USER.values()) if self.private else PER_USER.get(self.roles.get(uid))
         if own is not None:
             return self.active.get(uid, 0) < own
         others = sum(count for other, count in self.active.items() if self.roles.get(other) not in PER_USER)
