@@ -97,7 +97,8 @@ ELSEWHERE = {
     ("dnsmxip", 111): "tests/programs/test_small_programs.py", ("dnsptr", 0): "tests/programs/test_small_programs.py",
     ("maildir2mbox", 0): "tests/programs/test_mailbox_programs.py",
     ("qmail-popup", 0): "tests/pop3/test_front.py", ("qmail-send", 0): "tests/send/test_qmail_send_process.py",
-    ("qmail-qmqpc", 0): "tests/qmtp",
+    ("qmail-qmqpc", 0): "tests/qmtp", ("elq", 126): "tests/programs/test_mailbox_programs.py",
+    ("elq", 127): "tests/programs/test_mailbox_programs.py",
 }
 # base.errors.run: whatever goes wrong unforeseen; programs.dnsip.show, tested with its other callers.
 GENERAL = {("instcheck", 111), ("dnsptr", 111)}
