@@ -110,7 +110,7 @@ def listed():
         if page[:-2] not in os.listdir(f"{ROOT}/bin"):
             continue
         part = text(page).partition(".Sh EXIT STATUS\n")[2].partition("\n.Sh ")[0]
-        tied = {value for value, _ in generate.facts(part)}
+        tied = {value for value, _ in generate.facts(part)} - {"100", "111"}
         part = re.sub(r'(?s)\.\\" table.*?\.\\" end', "", part)
         for number in re.findall(r"^\.It (\d+)$", part, re.M):
             if len(number) == 1 or number not in tied:
