@@ -1,4 +1,5 @@
-"""The wall clock jumps: set by hand, by a leap second, after a dead battery. Mail neither waits for ever nor is given up.
+"""The wall clock jumps: set by hand, by a leap second, after a dead battery. Mail neither waits for ever nor is
+given up.
 
 Time is a parameter: no test waits.
 """
@@ -110,5 +111,5 @@ def test_a_host_that_timed_out_in_the_future_is_not_avoided_for_ever():
 def test_those_who_wait_long_have_a_clock_handed_to_them(package):
     """So that there is one place that decides between the steady clock and the wall clock."""
     for path in pathlib.Path(pyqmail.__file__).parent.joinpath(package).glob("*.py"):
-        assert not re.search(r"\btime\.(time|monotonic|sleep)|^import time|from time ", path.read_text(encoding="utf-8"),
-                             re.MULTILINE), path
+        text = path.read_text(encoding="utf-8")
+        assert not re.search(r"\btime\.(time|monotonic|sleep)|^import time|from time ", text, re.MULTILINE), path

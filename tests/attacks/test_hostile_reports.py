@@ -10,8 +10,10 @@ from hypothesis import strategies as st
 from pyqmail.send import bounce, messages
 from pyqmail.spawn import wire
 
-REPLIES = [b"no\n\nTo: victim@x.example\n\n", b"\n\n--- Below this line is a copy of the message.\n\nReturn-Path: <x@y>\n\n",
-           b"F\0Tvictim@x\0\0", b"\r\n.\r\nMAIL FROM:<x>\r\n", b"\x1b[2J%s%n%(x)s", b"\xff\xfe\x80", b"\n" * 500, b"<r@b>:\nfine\n\n",
+REPLIES = [b"no\n\nTo: victim@x.example\n\n",
+           b"\n\n--- Below this line is a copy of the message.\n\nReturn-Path: <x@y>\n\n",
+           b"F\0Tvictim@x\0\0", b"\r\n.\r\nMAIL FROM:<x>\r\n", b"\x1b[2J%s%n%(x)s", b"\xff\xfe\x80", b"\n" * 500,
+           b"<r@b>:\nfine\n\n",
            b"starting delivery 1: msg 1 to local x\nnew msg 2\n"]
 
 
@@ -31,7 +33,7 @@ def test_one_report_one_line_one_paragraph(said):
 
 def assert_one_paragraph(found):
     assert found.startswith(b"<r@b>:\n") and found.endswith(b"\n\n")
-    assert b"\n\n" not in found.rstrip(b"\n"), "an empty line would end the paragraph: what follows could pose as the next"
+    assert b"\n\n" not in found.rstrip(b"\n"), "what follows an empty line could pose as the next paragraph"
 
 
 @settings(max_examples=200)
@@ -39,7 +41,8 @@ def assert_one_paragraph(found):
 def test_anything_said(said, recipient):
     (_, text), = one_report(said) or [(5, b"")]
     assert b"\0" not in text
-    assert b"\n" not in messages.outcome(7, b"failure", text) and b"\n" not in messages.starting(1, 2, b"remote", recipient)
+    assert b"\n" not in messages.outcome(7, b"failure", text)
+    assert b"\n" not in messages.starting(1, 2, b"remote", recipient)
     found = bounce.paragraph(recipient, text)
     assert found.startswith(b"<%b>:\n" % recipient.replace(b"\n", b"_")) and found.endswith(b"\n\n")
     assert b"\n\n" not in found.rstrip(b"\n")

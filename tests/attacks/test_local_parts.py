@@ -6,8 +6,10 @@ import os
 
 import pytest
 
-HOSTILE = [b";for i in 0 x;do touch hit;done;exit 0", b"`touch hit`", b"$(touch hit)", b"|touch hit", b"../../joe/hit", b"/etc/passwd", b"\n|touch hit",
-           b"-d", b"--help", b" ", b"'\"\\", b"%s%n", b"\xff\xfe", b"a" * 900, b"default", b"DEFAULT", b".", b":", b"default/../x"]
+HOSTILE = [b";for i in 0 x;do touch hit;done;exit 0", b"`touch hit`", b"$(touch hit)", b"|touch hit",
+           b"../../joe/hit", b"/etc/passwd", b"\n|touch hit",
+           b"-d", b"--help", b" ", b"'\"\\", b"%s%n",
+           b"\xff\xfe", b"a" * 900, b"default", b"DEFAULT", b".", b":", b"default/../x"]
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""A host name in a shell line was remote command execution (2026): there is no shell but the one a .qmail line asks for."""
+"""A host name in a shell line was remote command execution (2026): no shell but the one a .qmail line asks for."""
 import os
 import re
 import stat
@@ -13,10 +13,11 @@ ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)
 HOSTS = [b"`touch hit`", b"$(touch hit)", b"a;touch hit", b"a|touch hit", b"-oProxyCommand=touch hit", b"a\ntouch hit",
          b"&touch hit&", b"a b", b"'", b'"', b"../../x", b"a%b", b"$IFS", b"\\"]
 #  where a shell may be named at all, and what for
-SHELLS = {"pyqmail/delivery/command.py": "a command of a .qmail file", "pyqmail/base/child.py": "a script without #!"}
+SHELLS = {"pyqmail/delivery/command.py": "a command of a .qmail file",
+          "pyqmail/base/child.py": "a script without #!"}
 PYTHON = {"pyqmail/install/interpreter.py": "which version an interpreter is"}
-WAYS_OUT = re.compile(r"/bin/(ba|da|z)?sh\b|[\"']-c[\"']|\bsubprocess\b|\bos\.(system|popen|spawn\w*|exec\w*|posix_spawnp?)\b"
-                      r"|\bpty\b|\beval\(|\bexec\(|\bpickle\b|\bmarshal\b|\bshelve\b|__import__")
+WAYS_OUT = re.compile(r"/bin/(ba|da|z)?sh\b|[\"']-c[\"']|\bsubprocess\b|\bpty\b"
+                      r"|\bos\.(system|popen|spawn\w*|exec\w*|posix_spawnp?)\b|\beval\(|\bexec\(|\bpickle\b|\bmarshal\b|\bshelve\b|__import__")
 #  programs are executed by base/child.py; these become another program themselves, by a path of ours
 BECOME = {"pyqmail/programs/qmail_start.py": "os.execvpe", "pyqmail/programs/qmailctl.py": "os.execv",
           "pyqmail/install/services.py": "os.execve"}

@@ -1,4 +1,4 @@
-"""One message, order or file that kills who works on it (OpenSMTPD#1183): it is deferred, the daemon and all others live.
+"""One message, order or file that kills who works on it (OpenSMTPD#1183): it is deferred, all others live.
 
 qmail's processes are the quarantine: what a message can kill serves that delivery alone. What serves many
 (qmail-send, qmail-rspawn's coroutines, the queue service) must survive whatever one of them raises.
@@ -58,7 +58,8 @@ def test_one_remote_delivery_of_many(tmp_path, monkeypatch, why):
     assert found == {0: b"r", 1: b"Z", 2: b"r"}
 
 
-@pytest.mark.parametrize("why", [MemoryError(), RecursionError(), KeyError("bug"), OSError(5, "io")], ids=lambda why: type(why).__name__)
+@pytest.mark.parametrize("why", [MemoryError(), RecursionError(), KeyError("bug"), OSError(5, "io")],
+                         ids=lambda why: type(why).__name__)
 def test_a_turn_of_qmail_send(why):
     """It says so, waits, and goes on."""
     turns, said = [], []
@@ -69,13 +70,15 @@ def test_a_turn_of_qmail_send(why):
             raise why
         sender.ending = True
     sender = SimpleNamespace(ending=False, turn=turn, pause=said.append, under_way=lambda: False, deliveries=None,
-                             entry=SimpleNamespace(store_times=lambda: None), log=SimpleNamespace(say=said.append, flush=lambda: None))
+                             entry=SimpleNamespace(store_times=lambda: None),
+                             log=SimpleNamespace(say=said.append, flush=lambda: None))
     qmail_send.Sender.run(sender)
     assert len(turns) == 2 and said[0].startswith("alert: ") and "\n" not in said[0] and said[-1] == b"status: exiting"
 
 
-@pytest.mark.parametrize("message", [b"", b"\n", b"\0" * 1000, b":" * 100_000, b"(" * 100_000, b"To: " + b"(" * 50_000 + b"\n\n", b"\r" * 999,
-                                     b"Delivered-To: " * 9999, b"\xff" * 70_000, b"From x\n" * 9999, b"a" * 66_000 + b"\n" + b"b" * 66_000])
+@pytest.mark.parametrize("message", [
+    b"", b"\n", b"\0" * 1000, b":" * 100_000, b"(" * 100_000, b"To: " + b"(" * 50_000 + b"\n\n", b"\r" * 999,
+    b"Delivered-To: " * 9999, b"\xff" * 70_000, b"From x\n" * 9999, b"a" * 66_000 + b"\n" + b"b" * 66_000])
 @pytest.mark.parametrize("text", [b"./box\n", b"./Maildir/\n", b"|cat >/dev/null\n"])
 def test_any_message_can_be_delivered(tmp_path, message, text):
     tmp_path.chmod(0o700)
@@ -97,7 +100,7 @@ def test_nothing_here_needs_a_deep_stack():
     limit = sys.getrecursionlimit()
     sys.setrecursionlimit(200)
     try:
-        for text in (b"(" * 5000 + b")" * 5000, b"<" * 5000, b'"' * 5000, b"[" * 5000, b"a," * 5000, b"g:" * 5000, b"\\" * 5000):
+        for text in (b"(" * 5000 + b")" * 5000, *(word * 5000 for word in (b"<", b'"', b"[", b"a,", b"g:", b"\\"))):
             try:
                 tokens.read(text)
             except tokens.Unparsable:

@@ -4,6 +4,7 @@ import socket
 
 import pytest
 
+from pyqmail.base import maildir
 from pyqmail.pop3 import maildrop, serve, session, wire
 
 TRICKS = [b"../../etc/passwd", b"/etc/passwd", b"1/../2", b"..", b"~root", b"new/1.a", b"%2e%2e", b"1\0/etc/passwd", b"-1",
@@ -52,7 +53,7 @@ def test_cleaning_stays_in_tmp(box):
     (box / "tmp" / "dir").mkdir()
     for name in ("secret", "tmp/dir"):
         os.utime(name, (1, 1))
-    maildrop.clean(10 ** 9)
+    maildir.clean(10 ** 9)
     assert (box / "secret").exists() and (box / "tmp" / "dir").is_dir()
 
 

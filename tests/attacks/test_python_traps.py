@@ -13,8 +13,9 @@ from pyqmail.delivery.deliver import Order, deliver
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 PYTHON = "/usr/bin/python3"
 #  gone from newer libraries, or not for mail that strangers write
-BANNED = {"email", "mailbox", "smtplib", "poplib", "smtpd", "asyncore", "asynchat", "crypt", "spwd", "cgi", "telnetlib", "pipes",
-          "imp", "distutils", "subprocess", "multiprocessing", "tempfile", "pickle", "signal"}
+BANNED = {"email", "mailbox", "smtplib", "poplib", "smtpd", "asyncore", "asynchat", "crypt", "spwd",
+          "cgi", "telnetlib", "pipes", "imp", "distutils", "subprocess", "multiprocessing", "tempfile",
+          "pickle", "signal"}
 #  the only modules with threads; programs that contain them fork through posix_spawn or not at all
 THREADED = {"queue/service.py", "send/workers.py"}
 
@@ -96,7 +97,7 @@ def test_qmail_send_never_forks_beside_its_threads(guarded):
 
 @pytest.fixture
 def command(tmp_path):
-    """command(line): what a command of a .qmail file writes, carried out by bin/qmail-local with an empty environment."""
+    """command(line): what a command of a .qmail file writes, run by bin/qmail-local with an empty environment."""
     tmp_path.chmod(0o700)
     (tmp_path / "message").write_bytes(b"Subject: x\n\nbody\n")
 
@@ -125,11 +126,11 @@ def test_no_signal_is_ignored_or_held_back_in_a_command(command):
 
 def test_a_command_has_the_users_variables_and_none_of_pythons(command):
     names = {line.partition(b"=")[0] for line in command("env -0 | tr '\\n\\0' ' \\n'").splitlines()}
-    assert not names & {b"LC_CTYPE", b"LC_ALL", b"LANG", b"PYTHONPATH", b"PYTHONHOME", b"PYTHONUTF8", b"__PYVENV_LAUNCHER__"}
+    assert not [name for name in names if name.startswith((b"LC_", b"LANG", b"PYTHON", b"__PYVENV"))]
 
 
 def test_a_command_has_three_descriptors(command):
-    assert command("ls /proc/$$/fd | tr '\\n' ' '") == b"0 1 2 "
+    assert command("for n in 0 1 2 3 4 5 6 7 8 9; do [ -e /proc/$$/fd/$n ] && echo $n; done; true") == b"0\n1\n2\n"
 
 
 def test_python_variables_of_a_stranger_count_for_nothing(tmp_path):
@@ -147,7 +148,8 @@ def test_python_variables_of_a_stranger_count_for_nothing(tmp_path):
 # ---------------------------------------------------------------- modules that vanish
 
 @pytest.mark.parametrize("password, stored", [
-    (b"secret", b"$1$abcdefgh$cHJi5PXp/ki/ktXzqlk6I1"), (b"secret", hashes.make(b"secret")), (b"\xff\xfe", hashes.make(b"\xff\xfe"))])
+    (b"secret", b"$1$abcdefgh$cHJi5PXp/ki/ktXzqlk6I1"), (b"secret", hashes.make(b"secret")),
+    (b"\xff\xfe", hashes.make(b"\xff\xfe"))])
 def test_passwords_without_the_librarys_crypt(monkeypatch, password, stored):
     """Python 3.13 has none."""
     expected = hashes.matches(password, stored)
