@@ -17,7 +17,8 @@ SHELLS = {"pyqmail/delivery/command.py": "a command of a .qmail file",
           "pyqmail/base/child.py": "a script without #!"}
 PYTHON = {"pyqmail/install/interpreter.py": "which version an interpreter is"}
 WAYS_OUT = re.compile(r"/bin/(ba|da|z)?sh\b|[\"']-c[\"']|\bsubprocess\b|\bpty\b"
-                      r"|\bos\.(system|popen|spawn\w*|exec\w*|posix_spawnp?)\b|\beval\(|\bexec\(|\bpickle\b|\bmarshal\b|\bshelve\b|__import__")
+                      r"|\bos\.(system|popen|spawn\w*|exec\w*|posix_spawnp?)\b"
+                      r"|\beval\(|\bexec\(|\bpickle\b|\bmarshal\b|\bshelve\b|__import__")
 #  programs are executed by base/child.py; these become another program themselves, by a path of ours
 BECOME = {"pyqmail/programs/qmail_start.py": "os.execvpe", "pyqmail/programs/qmailctl.py": "os.execv",
           "pyqmail/install/services.py": "os.execve"}
