@@ -10,6 +10,7 @@ What must stay true:
   syncing an inode commits its newest name too. (C qmail leaves that link to chance.)
 - What is removed on failure is removed in the order intd, mess: never a mess-less envelope.
 """
+import errno
 import os
 import select
 import time
@@ -22,6 +23,7 @@ TRIES = 9                           # names tried for the pid file
 MONTHS = "Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec".split()
 
 TOO_LONG, TIMEOUT, WRITE_ERROR, READ_ERROR = 11, 52, 53, 54
+EXHAUSTED = (errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENFILE, errno.ENOMEM)
 NO_HOME, NO_QUEUE, NO_PID, NO_MESS, NO_INTD, NO_TODO, BAD_ENVELOPE = 61, 62, 63, 64, 65, 66, 91
 
 
@@ -73,7 +75,12 @@ def insert(message, envelope, caller, patience=None, flush=os.fsync, groups=()):
         except Refused:
             remove(mess_fd, mess)
             raise
-        intd_fd = create(intd, caller, groups, NO_INTD)
+        try:
+            intd_fd = create(intd, caller, groups)
+        except OSError as why:
+            if why.errno in EXHAUSTED:          # to leave the text to qmail-clean would make it worse
+                remove(mess_fd, mess)
+            raise Refused(NO_INTD) from None
         try:
             try:
                 write(intd_fd, b"u%d\0p%d\0" % (caller.uid, caller.qp))
@@ -141,11 +148,8 @@ def open_mess(caller, now, groups):
     return number, fd
 
 
-def create(name, caller, groups, code):
-    try:
-        fd = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
-    except OSError:
-        raise Refused(code) from None
+def create(name, caller, groups):
+    fd = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
     give(fd, caller, groups)
     return fd
 
