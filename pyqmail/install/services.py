@@ -6,7 +6,7 @@ supervisor, systemd, or a shell.
 import collections
 import os
 
-from ..base import accounts, child, control, errors, home, netio, pidfile, prot
+from ..base import accounts, child, control, errors, home, netio, pidfile, prot, sig
 from ..base.errors import Temporary
 from ..base.pidfile import running
 from . import commands
@@ -80,15 +80,20 @@ def stopped(process):
     return netio.read_file(f"/proc/{process.pid}/stat").rpartition(b")")[2].split()[0] == b"T"
 
 
-def words(process):
-    """The command line of a process."""
-    return netio.read_file(f"/proc/{process.pid}/cmdline").split(b"\0")
+def catches(process, number):
+    """True if the process has a handler for this signal: one that is just starting has not, and would be ended by it."""
+    try:
+        with open(f"/proc/{process.pid}/status", encoding="utf-8") as f:
+            caught = next(int(line.split()[1], 16) for line in f if line.startswith("SigCgt:"))
+    except (OSError, StopIteration):
+        return False                # it has ended
+    return bool(caught >> number - 1 & 1)
 
 
 def signal(name, number):
-    """Send a signal to a service; False if it does not run."""
+    """Send a signal to a service; False if it does not run, or has only just been started and would die of it."""
     process = running(name)
-    if process is None:
+    if process is None or number in (sig.ALRM, sig.HUP) and not catches(process, number):
         return False
     os.kill(process.pid, number)
     return True

@@ -17,7 +17,7 @@ cont       go on after pause
 doctor     compare the installation with what it should be; one line for each deviation
 password   set the POP3 password of a private home, read from descriptor 0
 run NAME   be the service NAME (send, smtpd, pop3d, qmtpd, qmqpd) in the foreground: for systemd
-help       this text
+help       this text, with the names of all settings
 
 --home DIR: the installation to work on; without it the one this program stands in, and for install
 /var/qmail (root) or ~/pyqmail-home (others). Exit codes: 0, 1 for deviations and for what could not
@@ -189,10 +189,11 @@ def wait_for_answers():
 
 
 def answers(service):
-    if not services.running(service.name):
+    process = services.running(service.name)
+    if not process:
         return False
     if service.name == "send":
-        return any(b"qmail-send" in word for word in services.words(services.running("send"))) and queue_answers()
+        return services.catches(process, sig.ALRM) and queue_answers()
     try:
         for address in services.addresses(service.name):
             socket.create_connection(doctor.reachable(address), 2).close()
@@ -322,8 +323,11 @@ def run(name=""):
 
 
 def usage():
-    text = __doc__.partition("\n\n**Security**")[0]
-    say(text)
+    from ..base import controls     # only here
+    say(__doc__.partition("\n\n**Security**")[0])
+    say("\nSettings, files in control/ (qmail-showctl tells what they say here, qmail-control(5) more):\n")
+    for entry in sorted(controls.CONTROLS, key=lambda entry: entry.name):
+        say(f"{entry.name:20}{entry.meaning}")
     return 0
 
 
