@@ -156,6 +156,8 @@ class Connection(SMTP):
 
     def _answered(self, answer, qp):
         self._flow = None
+        if answer.startswith(b"Z") and not self.smtp.refusal:
+            errors.say("qmail-smtpd: warning: message not queued: ", answer[1:].decode("ascii", "replace"))
         self.smtp.answered(answer, qp, int(time.time()))
         self._heard = self.loop.time()
         self._go_on()
