@@ -368,3 +368,10 @@ def test_qmailctl_help_and_the_manual_have_the_same_verbs():
     done = subprocess.run(["/usr/bin/python3", "-ISXutf8", f"{ROOT}/bin/qmailctl", "help"], capture_output=True, text=True)
     for verb in qmailctl.VERBS:
         assert re.search(rf"^{verb}\b", done.stdout, re.M), verb
+
+
+def test_qmailctl_help_tells_every_control_file():
+    done = subprocess.run(["/usr/bin/python3", "-ISXutf8", f"{ROOT}/bin/qmailctl", "help"], capture_output=True, text=True)
+    lines = {line.partition(" ")[0]: line for line in done.stdout.split("\n")}
+    for entry in controls.CONTROLS:
+        assert lines[entry.name].endswith(entry.meaning)
