@@ -14,7 +14,8 @@ class Control:
     __slots__ = ("name", "kind", "default", "programs", "meaning", "before", "after", "absent", "without",
                  "own")
 
-    def __init__(self, name, kind, default, programs, meaning, *, before="", after="", absent="", without="", own=False):
+    def __init__(self, name, kind, default, programs, meaning, *, before="", after="", absent="", without="",
+                 own=False):
         self.name, self.kind, self.default, self.programs, self.meaning = name, kind, default, programs, meaning
         self.before, self.after, self.absent, self.without, self.own = before, after, absent, without, own
 

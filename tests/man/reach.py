@@ -1,6 +1,7 @@
 """What a program of bin/ can say and read: the strings in its module and in every module of ours that it imports."""
 import ast
 import functools
+import glob
 import os
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
@@ -52,6 +53,14 @@ def strings(module):
         elif isinstance(node, ast.JoinedStr):
             found.add(ast.unparse(node))
     return found
+
+
+def everything():
+    """Every module of pyqmail but the table of control files."""
+    for path in glob.glob(f"{ROOT}/pyqmail/**/*.py", recursive=True):
+        module = os.path.relpath(path, ROOT).removesuffix(".py").removesuffix("/__init__").replace("/", ".")
+        if module != TABLE:
+            yield module
 
 
 def strings_of(program):

@@ -32,7 +32,8 @@ CASES = (
     case("condredirect", 0, "a@b", "false"), case("condredirect", 99, "a@b", "true", queue=TAKES),
     case("condredirect", 100), case("condredirect", 111, "a@b", "sh", "-c", "kill -9 $$"),
     case("except", 0, "false"), case("except", 100, "true"), case("except", 111, "sh", "-c", "exit 111"),
-    case("forward", 0, "a@b", queue=TAKES), case("forward", 100, "a@b", env={}), case("forward", 111, "a@b", queue=FAILS),
+    case("forward", 0, "a@b", queue=TAKES), case("forward", 100, "a@b", env={}),
+    case("forward", 111, "a@b", queue=FAILS),
     case("preline", 100), case("preline", 111, "sh", "-c", "kill -9 $$"),
     case("qbiff", 0),
     case("qreceipt", 0, "joe@b.example"), case("qreceipt", 100),
@@ -81,13 +82,15 @@ CASES = (
     case("qmail-rspawn", 0, stdin=b""), case("qmail-rspawn", 111, change=NO_QUEUE),
     case("qmail-send", 100, "x"), case("qmail-send", 111),
     case("qmail-showctl", 0), case("qmail-showctl", 111, change={"control": None}),
-    case("qmail-smtpd", 0, stdin=b"QUIT\r\n"), case("qmail-smtpd", 1, stdin=b"HELO a\r\n"), case("qmail-smtpd", 100, "x"),
+    case("qmail-smtpd", 0, stdin=b"QUIT\r\n"), case("qmail-smtpd", 1, stdin=b"HELO a\r\n"),
+    case("qmail-smtpd", 100, "x"),
     case("qmail-smtpd", 111, "--listen", change={"control/smtplisten": "nowhere\n"}),
     case("qmail-start", 111, user=NOBODY, readable=True),
     case("qmail-tcpok", 0), case("qmail-tcpok", 111, change={"queue/lock/tcpto": None}),
     case("qmail-tcpto", 0), case("qmail-tcpto", 111, change={"queue/lock/tcpto": None}),
     case("qmail-upq", 0), case("qmail-upq", 111, change=NO_QUEUE),
-    case("qmailctl", 0, "help"), case("qmailctl", 1, "reload"), case("qmailctl", 100, "x"), case("qmailctl", 111, "start", user=NOBODY),
+    case("qmailctl", 0, "help"), case("qmailctl", 1, "reload"), case("qmailctl", 100, "x"),
+    case("qmailctl", 111, "start", user=NOBODY),
     case("sendmail", 100, "-Z"), case("sendmail", 111, "a@b", change={"bin/qmail-inject": "no program\n"}),
     case("splogger", 0),
 )
@@ -175,7 +178,7 @@ def test_exit_code(installed, open_place, tmp_path, program, code, argv, stdin, 
         elif "stdout" in options:
             shell = f'exec "$@" >{options["stdout"]}'
         with open(given, "rb") as message:
-            done = subprocess.run(["sh", "-c", shell, "sh", *words], stdin=message, capture_output=True, env=env, user=user,
-                                  group=user, extra_groups=None if user is None else [], timeout=60,
+            done = subprocess.run(["sh", "-c", shell, "sh", *words], stdin=message, capture_output=True, env=env,
+                                  user=user, group=user, extra_groups=None if user is None else [], timeout=60,
                                   cwd=tmp_path if user is None else "/")
     assert done.returncode == code, done.stdout + done.stderr

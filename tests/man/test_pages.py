@@ -7,6 +7,7 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 
 import pytest
 
@@ -90,8 +91,8 @@ def test_the_tables_are_those_of_the_code(page):
 def test_the_head(page):
     name, _, number = page.rpartition(".")
     assert PAGES[page].endswith(f"/man{number}/{page}")
-    assert re.match(rf"\.Dd \w+ \d+, \d+\n\.Dt {re.escape(name.upper())} {number}\n\.Os\n\.Sh NAME\n\.Nm {re.escape(name)}\n\.Nd \S",
-                    text(page))
+    heading, plain = re.escape(name.upper()), re.escape(name)
+    assert re.match(rf"\.Dd \w+ \d+, \d+\n\.Dt {heading} {number}\n\.Os\n\.Sh NAME\n\.Nm {plain}\n\.Nd \S", text(page))
 
 
 @pytest.mark.parametrize("page", PAGES)
@@ -155,7 +156,8 @@ SOURCE = {"tests/conformance/DIFFERENCES.md"}
 
 def paths(page):
     for line in re.findall(r"^(?:\.It )?\.?Pa (.*)$", text(page).replace(".It Pa", ".Pa"), re.M):
-        yield from (word.removeprefix("QMAILHOME/") for word in line.split() if len(word) > 1 and word not in ("Ns", "Ar", "Em"))
+        words = (word for word in line.split() if len(word) > 1 and word not in ("Ns", "Ar", "Em"))
+        yield from (word.removeprefix("QMAILHOME/") for word in words)
 
 
 @pytest.mark.parametrize("page", PAGES)
@@ -177,8 +179,7 @@ def test_files_of_an_installation_are_known(page):
 @pytest.mark.parametrize("path", sorted(MADE - {"alias/.qmail-postmaster"}))
 def test_files_that_programs_make_or_read_are_named_in_the_code(path):
     parts = [part for part in re.split(r"[/.]", path) if part not in ("run", "users", "log")]
-    code = "".join(open(name, encoding="utf-8").read() for name in glob.glob(f"{ROOT}/pyqmail/**/*.py", recursive=True))
-    assert all(re.search(rf"[\"'/.]{part}\b", code) for part in parts)
+    assert all(any(part in re.split(r"[/.]", literal) for literal in LITERALS) for part in parts)
 
 
 def test_every_control_file_that_is_read_is_in_the_table():
@@ -192,21 +193,7 @@ def test_every_control_file_that_is_read_is_in_the_table():
                     assert node.args[0].value in controls.BY_NAME, f"{name}: {node.args[0].value}"
 
 
-def literals():
-    """Every string in pyqmail, without the table of control files itself."""
-    found = set()
-    for name in glob.glob(f"{ROOT}/pyqmail/**/*.py", recursive=True):
-        if not name.endswith("base/controls.py"):
-            with open(name, encoding="utf-8") as f:
-                for node in ast.walk(ast.parse(f.read())):
-                    if isinstance(node, ast.Constant) and isinstance(node.value, (str, bytes)):
-                        found.add(node.value if isinstance(node.value, str) else node.value.decode("latin-1"))
-                    elif isinstance(node, ast.JoinedStr):
-                        found.add(ast.unparse(node))
-    return found
-
-
-LITERALS = literals()
+LITERALS = set().union(*map(reach.strings, reach.everything()))
 
 
 def spellings(name):
@@ -221,7 +208,8 @@ def spellings(name):
 READERS = {program: reach.strings_of(program) for program in PROGRAMS}
 INSTEAD = {"qmail-rspawn": "qmail-remote"}              # does that program's work
 # These read other programs' files in their place, make them, or explain them.
-OTHERS = {"sendmail", "datemail", "mailsubj", "qmailctl", "qmail-config", "qmail-showctl", "qmail-start", "qmail-newmrh"}
+OTHERS = {"sendmail", "datemail", "mailsubj", "qmailctl", "qmail-config", "qmail-showctl", "qmail-start",
+          "qmail-newmrh"}
 EVERYWHERE = {"me", "moreipme"}     # modules that nearly all import
 
 
@@ -270,9 +258,10 @@ def test_ports_without_a_list_are_those_of_the_servers(name, expression):
 # ---------------------------------------------------------------- options
 
 #  program       long options beyond those of base.options
-LONG = {"qmail-smtpd": {"-listen"}, "qmail-popup": {"-listen"}, "qmail-qmtpd": {"-listen"}, "qmail-qmqpd": {"-listen"}, "qmail-send": {"-wide-remote"}, "qmail-rspawn": {"-wide"},
+LISTENERS = ("qmail-smtpd", "qmail-popup", "qmail-qmtpd", "qmail-qmqpd")
+LONG = {**dict.fromkeys(LISTENERS, {"-listen"}), "qmail-send": {"-wide-remote"}, "qmail-rspawn": {"-wide"},
         "qmail-queue": {"-service", "-follow"}, "qmailctl": {"-home", "-smtp", "-pop3", "-venv", "-start"}}
-SHORT = dict.fromkeys(("qmail-smtpd", "qmail-popup", "qmail-qmtpd", "qmail-qmqpd"), "v")
+SHORT = dict.fromkeys(LISTENERS, "v")
 PASSES_ON = {"qmail-start"}         # options of programs that it starts
 
 
@@ -314,7 +303,8 @@ VARIABLE = re.compile(r"[A-Z][A-Z0-9_]+")
 SYSTEM = {"TZ"}                     # the C library reads it
 MAILBOX = {"MAILDIR", "MAIL", "MAILTMP"}
 # Read by a program that this one starts, or that starts this one.
-BESIDE = {"qmail-start": {"QMAILREMOTE"}, "qmail-queue": {"QMAILQUEUE"}, "elq": MAILBOX, "pinq": MAILBOX, "qail": MAILBOX}
+BESIDE = {"qmail-start": {"QMAILREMOTE"}, "qmail-queue": {"QMAILQUEUE"},
+          **dict.fromkeys(("elq", "pinq", "qail"), MAILBOX)}
 
 
 def variables(page):
@@ -341,7 +331,7 @@ def test_variables_of_a_program_are_in_its_modules(program):
 
 def read_variables():
     """The variables that pyqmail reads or sets, as far as its source names them as such."""
-    pattern = re.compile(r"(?:environ(?:b)?(?:\.get\(|\.pop\(|\[)|get\(|needed\(environ, |first\(environ, |environ, )b?\"([A-Z][A-Z0-9_]{2,})\"")
+    pattern = re.compile(r"(?:environb?(?:\.get\(|\.pop\(|\[)|get\(|environ, )b?\"([A-Z][A-Z0-9_]{2,})\"")
     for name in glob.glob(f"{ROOT}/pyqmail/**/*.py", recursive=True):
         with open(name, encoding="utf-8") as f:
             yield from pattern.findall(f.read())
@@ -365,13 +355,13 @@ def test_showctl_and_the_manual_have_the_same_control_files(tmp_path):
 def test_qmailctl_help_and_the_manual_have_the_same_verbs():
     from pyqmail.programs import qmailctl
     assert set(re.findall(r"^\.It Cm (\S+)", text("qmailctl.8"), re.M)) == set(qmailctl.VERBS)
-    done = subprocess.run(["/usr/bin/python3", "-ISXutf8", f"{ROOT}/bin/qmailctl", "help"], capture_output=True, text=True)
+    done = subprocess.run([sys.executable, "-IXutf8", f"{ROOT}/bin/qmailctl", "help"], capture_output=True, text=True)
     for verb in qmailctl.VERBS:
         assert re.search(rf"^{verb}\b", done.stdout, re.M), verb
 
 
 def test_qmailctl_help_tells_every_control_file():
-    done = subprocess.run(["/usr/bin/python3", "-ISXutf8", f"{ROOT}/bin/qmailctl", "help"], capture_output=True, text=True)
+    done = subprocess.run([sys.executable, "-IXutf8", f"{ROOT}/bin/qmailctl", "help"], capture_output=True, text=True)
     lines = {line.partition(" ")[0]: line for line in done.stdout.split("\n")}
     for entry in controls.CONTROLS:
         assert lines[entry.name].endswith(entry.meaning)
