@@ -2,6 +2,7 @@
 that vanish from the library, parsers that raise on bad headers."""
 import ast
 import os
+import signal
 import subprocess
 import sys
 
@@ -120,7 +121,8 @@ def command(tmp_path):
 def test_no_signal_is_ignored_or_held_back_in_a_command(command):
     """Python ignores SIGPIPE and SIGXFSZ; a command must not inherit that: `yes | head` would never end."""
     said = dict(line.split(b":\t") for line in command("grep -E 'Sig(Blk|Ign)' /proc/self/status").splitlines())
-    assert int(said[b"SigBlk"], 16) == int(said[b"SigIgn"], 16) == 0
+    for number in (signal.SIGPIPE, signal.SIGXFSZ):         # others may be ignored by whoever runs the tests
+        assert not (int(said[b"SigBlk"], 16) | int(said[b"SigIgn"], 16)) >> number - 1 & 1
     assert command("yes | head -1") == b"y\n"
 
 

@@ -88,22 +88,24 @@ def nobody():
 
 def test_private_home(tmp_path, nobody):
     file = str(tmp_path / "poppasswd")
-    poppasswd.put(b"nobody", b"secret", file)
+    owner = nobody if os.getuid() == 0 else pwd.getpwuid(os.getuid())
+    name = os.fsencode(owner.pw_name)
+    poppasswd.put(name, b"secret", file)
     poppasswd.put(b"root", b"secret", file)
     if os.getuid() == 0:
         os.chown(file, nobody.pw_uid, nobody.pw_gid)
     assert os.stat(file).st_mode & 0o777 == 0o600
 
-    def ask(name, password, uid=nobody.pw_uid):
+    def ask(name, password, uid=owner.pw_uid):
         return accounts.of_private_home(name, password, uid, file=file)
-    account = ask(b"nobody", b"secret")
-    assert (account.name, account.uid, account.home) == (b"nobody", nobody.pw_uid, os.fsencode(nobody.pw_dir))
-    assert ask(b"nobody", b"wrong") is None
-    assert ask(b"nobody", b"") is None
+    account = ask(name, b"secret")
+    assert (account.name, account.uid, account.home) == (name, owner.pw_uid, os.fsencode(owner.pw_dir))
+    assert ask(name, b"wrong") is None
+    assert ask(name, b"") is None
     assert ask(b"root", b"secret") is None
     assert ask(b"root", b"secret", 0) is None
-    poppasswd.put(b"nobody", b"other", file)
-    assert ask(b"nobody", b"secret") is None and ask(b"nobody", b"other") is not None
+    poppasswd.put(name, b"other", file)
+    assert ask(name, b"secret") is None and ask(name, b"other") is not None
 
 
 @pytest.mark.root

@@ -143,7 +143,8 @@ def test_rubbish_on_the_socket_is_dropped(home):
 
 
 def test_one_user_cannot_take_all_places(home):
-    held = [home.connect() for _ in range(50)]
+    places = 50 if os.geteuid() == 0 else 300       # in a private home all places are its owner's
+    held = [home.connect() for _ in range(places)]
     with home.connect() as sock:
         sock.settimeout(20)
         assert sock.recv(10) == b"71 0"
