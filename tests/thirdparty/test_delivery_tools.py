@@ -172,7 +172,7 @@ def test_formail_replies(host, people):
     owner.file(".qmail", "|preline procmail -m rules\n")
     owner.file("rules", ":0 h\n* !^FROM_DAEMON\n| (formail -r -A'X-Loop: me'; echo I am away) | $SENDMAIL -oi -t\n")
     host.send(f"{sender.name}@localhost", f"{owner.name}@localhost",
-              text=f"From: {sender.name}@localhost\r\nSubject: hello\r\n\r\nhello\r\n".encode())
+              text=f"From: {sender.name}\r\nSubject: hello\r\n\r\nhello\r\n".encode())
     [reply] = host.wait(sender.messages)
     assert b"\nSubject: Re: hello\n" in reply and b"\nX-Loop: me\n" in reply and body(reply) == b"I am away\n"
 

@@ -40,7 +40,7 @@ def test_mutt_sets_the_envelope_sender(host, people):
 
 def test_s_nail(host, people):
     sender, reader = people(), people()
-    sent(host.run(tool("s-nail"), "-n", "-S", "sendwait", "-r", f"{sender.name}@b.example", "-s", "from mailx", f"{reader.name}@localhost",
+    sent(host.run(tool("s-nail"), "-n", "-S", "sendwait", "-r", f"{sender.name}@b.example", "-s", "from mailx", reader.name,
                   user=sender, input=b"dear reader\n"))
     [message] = host.wait(reader.messages)
     assert b"\nSubject: from mailx\n" in message and body(message) == b"dear reader\n"
