@@ -56,7 +56,7 @@ def of(home, program=None):
     for pid in sorted(map(int, filter(str.isdigit, os.listdir("/proc")))):
         try:
             process = Process(home, pid)
-        except OSError:             # it has ended meanwhile
+        except (OSError, KeyError):     # it has ended, or is ending
             continue
         if process.program and program in (None, process.program) and process.status["State"].split()[0] != "Z":
             found.append(process)

@@ -48,6 +48,11 @@ class Session(socketserver.StreamRequestHandler):
         self.wfile.write(text + b"\r\n")
 
 
+class Server(socketserver.ThreadingTCPServer):
+    daemon_threads, block_on_close = True, False
+    request_queue_size = 500        # what does not fit would wait for minutes, after a look that was good
+
+
 class Host:
     """mood: {step: reply}. messages: [(MAIL's argument, [RCPT's arguments], text with CRLF)] that were taken.
     in_text is set when a client sends a text; clearing go_on keeps it waiting for the reply."""
@@ -58,9 +63,8 @@ class Host:
         self.go_on.set()
 
     def __enter__(self):
-        socketserver.ThreadingTCPServer.allow_reuse_address = True
-        self.server = socketserver.ThreadingTCPServer(("127.0.0.1", 0), Session)
-        self.server.daemon_threads, self.server.block_on_close, self.server.host = True, False, self
+        self.server = Server(("127.0.0.1", 0), Session)
+        self.server.host = self
         self.port = self.server.server_address[1]
         threading.Thread(target=self.server.serve_forever, args=(0.05,), daemon=True).start()
         return self
