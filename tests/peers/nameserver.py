@@ -15,16 +15,16 @@ UDP_MAX = 512
 
 class NameServer:
     """zone: {(name, type): [text, …] or the name of an rcode}. edns: False answers FORMERR to EDNS, as very
-    old servers do. `questions` keeps (name, type, over TCP)."""
+    old servers do. `questions` keeps (name, type, over TCP). address: for clients that know no port but 53."""
 
-    def __init__(self, zone, edns=True):
-        self.zone, self.edns, self.questions = zone, edns, []
+    def __init__(self, zone, edns=True, address=("127.0.0.1", 0)):
+        self.zone, self.edns, self.questions, self.address = zone, edns, [], address
 
     def __enter__(self):
-        self.tcp = socket.create_server(("127.0.0.1", 0))
+        self.tcp = socket.create_server(self.address)
         self.port = self.tcp.getsockname()[1]
         self.udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        self.udp.bind(("127.0.0.1", self.port))
+        self.udp.bind((self.address[0], self.port))
         self.ended, self.end = socket.socketpair()
         self.thread = threading.Thread(target=self.run)
         self.thread.start()

@@ -4,6 +4,11 @@ that stands where they expect one.
 Each installation gets a mount namespace of its own in which it is /var/qmail and /var/lib/qmail (Debian's
 packages for qmail have that path compiled in) and its sendmail is /usr/sbin/sendmail. The machine outside
 keeps what it has. The namespace ends with the process that holds it, and that one with the tests.
+
+tests/run installs the packages. nullmailer would take the machine's sendmail away, so it is only unpacked. Debian 12
+does not have: qmailanalog (its reading of the log is in test_log_reading.py), serialmail, checkpassword and
+checkpassword-pam (checkpw and cvm are there), s6-networking. Of cron, PHP, reportbug and others that only call sendmail, test_mailers.py
+has the calls (and cron itself).
 """
 import contextlib
 import os
@@ -93,9 +98,9 @@ class Host(Mail):
             process.wait(30)
 
     @contextlib.contextmanager
-    def served(self, port, *argv, options=(), env=()):
-        """argv behind tcpserver at 127.0.0.1:port."""
-        words = [tool("tcpserver", "ucspi-tcp"), "-HRv", "-llocalhost", *options, "127.0.0.1", str(port), *argv]
+    def served(self, port, *argv, options=(), env=(), address="127.0.0.1"):
+        """argv behind tcpserver."""
+        words = [tool("tcpserver", "ucspi-tcp"), "-HRv", "-llocalhost", *options, address, str(port), *argv]
         with open(f"{self.place}/tcpserver", "w+b") as log, \
                 self.daemon("env", *(f"{name}={value}" for name, value in dict(env).items()), *words, stderr=log,
                             ready=lambda: b"status: " in self.read(log.name)):
@@ -127,6 +132,11 @@ class Host(Mail):
         self.holder.wait(30)
 
 
+def remove_empty(path):
+    with contextlib.suppress(OSError):          # somebody has begun to use it
+        os.rmdir(path)
+
+
 @pytest.fixture(scope="session")
 def place(open_place, install):
     """place(): a further installation in its namespace; nothing of it runs yet."""
@@ -134,13 +144,13 @@ def place(open_place, install):
         for path in (HOME, DEBIAN_HOME):
             if not os.path.isdir(path):
                 os.mkdir(path)                  # only something to mount on
-                stack.callback(os.rmdir, path)
+                stack.callback(remove_empty, path)
 
         def make():
             smtp, pop3 = free_port(), free_port()
             directory = os.path.join(open_place, f"thirdparty{os.urandom(3).hex()}")
+            # bin/ as packages left it; their .qmail-default would take every address
             shutil.copytree(DEBIAN_HOME, f"{directory}/home", symlinks=True, ignore=lambda *_: ["alias"])
-            # bin/ as packages left it
             install(f"{directory}/home", "--smtp", f"127.0.0.1:{smtp}", "--pop3", f"127.0.0.1:{pop3}")
             host = Host(f"{directory}/home", smtp, pop3)
             stack.callback(host.close)
@@ -150,13 +160,16 @@ def place(open_place, install):
 
 @pytest.fixture
 def host(shared):
-    """The running installation that these tests share; what it says is counted from here."""
+    """The running installation that these tests share; what it says is counted from here. Control files are put back."""
     shared.before = len(shared.log())
-    return shared
+    yield shared
+    if shared.undo():
+        shared.reload()
 
 
 @pytest.fixture(scope="session")
 def shared(place):
+    """As `host`, for fixtures that last longer than a test."""
     host = place()
     status, output = host.ctl("start")
     try:

@@ -1,11 +1,14 @@
 """Mail in over the network: clients of Debian, and ucspi-tcp in front of the programs that serve one connection."""
+import grp
 import os
+import pwd
 import smtplib
 import subprocess
 
 import pytest
 
 from tests.conftest import free_port
+from tests.peers.nameserver import NameServer
 from tests.thirdparty.conftest import HOME, tool
 
 pytestmark = [pytest.mark.root, pytest.mark.system]
@@ -53,12 +56,8 @@ def test_msmtp(host, people):
 def test_msmtp_is_told_of_a_refusal(host, person):
     host.control("badmailfrom", "me@a.example")
     host.reload()
-    try:
-        done = host.run(tool("msmtp"), "--host=127.0.0.1", f"--port={host.system.smtp}", "--from=me@a.example", f"{person.name}@localhost",
-                        user=person, input=LETTER)
-    finally:
-        host.undo()
-        host.reload()
+    done = host.run(tool("msmtp"), "--host=127.0.0.1", f"--port={host.system.smtp}", "--from=me@a.example", f"{person.name}@localhost",
+                    user=person, input=LETTER)
     assert done.returncode == os.EX_DATAERR and b"553 sorry, your envelope sender is in my badmailfrom list (#5.7.1)" in done.stderr
 
 
@@ -94,9 +93,12 @@ def test_nullmailer_qmqp(host, people, nullmailer):
 
 def qmaild():
     """tcpserver's options that make it qmaild."""
-    import grp
-    import pwd
     return ["-u", str(pwd.getpwnam("qmaild").pw_uid), "-g", str(grp.getgrnam("nofiles").gr_gid)]
+
+
+def someone():
+    """A loopback address whose fixed ports are nobody's."""
+    return "127." + ".".join(str(number % 250 + 2) for number in os.urandom(3))
 
 
 def connect(port, source="127.0.0.1"):
@@ -113,6 +115,22 @@ def test_tcpserver(host, people):
         host.wait(lambda: b"tcpserver: end " in log())
     assert b"\nReceived: from unknown (HELO client.test) (127.0.0.1)\n  by localhost with SMTP; " in message
     assert b" status 0\n" in log()
+
+
+def test_tcpsvd(host, people):
+    """Another super-server with the same interface."""
+    one, port = people(), free_port()
+
+    def listens():
+        try:
+            return connect(port).quit()
+        except OSError:
+            return None
+    words = [tool("tcpsvd", "ipsvd"), "-h", "-u", "qmaild:nofiles", "-l", "localhost", "-c", "5", "127.0.0.1", str(port), f"{HOME}/bin/qmail-smtpd"]
+    with host.daemon(*words, ready=listens, stderr=subprocess.DEVNULL), connect(port) as smtp:
+        smtp.sendmail("s@a.example", f"{one.name}@localhost", WIRE)
+        [message] = host.wait(one.messages)
+    assert b" (HELO client.test) (127.0.0.1)\n" in message and body(message) == body(LETTER)
 
 
 @pytest.fixture
@@ -162,6 +180,23 @@ def test_rblsmtpd(host, people, rules, options, code):
         assert log().count(b"rblsmtpd: ") == 2 and body(message) == body(LETTER)
 
 
+def test_rblsmtpd_asks(host, people):
+    """A list in the DNS; the server of names is found by DNSCACHEIP, at its port 53."""
+    one, port, address = people(), free_port(), someone()
+    zone = {("2.0.0.127.rbl.example", "TXT"): ['"listed, sorry"'], ("2.0.0.127.rbl.example", "A"): ["127.0.0.2"]}
+    with NameServer(zone, address=(address, 53)) as server, \
+            host.served(port, tool("rblsmtpd", "ucspi-tcp"), "-b", "-r", "rbl.example", f"{HOME}/bin/qmail-smtpd", options=qmaild(),
+                        env={"DNSCACHEIP": address}):
+        with connect(port, "127.0.0.2") as smtp:
+            smtp.ehlo_or_helo_if_needed()
+            smtp.mail("s@a.example")
+            assert smtp.rcpt(f"{one.name}@localhost") == (553, b"listed, sorry")
+        with connect(port, "127.0.0.1") as smtp:
+            smtp.sendmail("s@a.example", f"{one.name}@localhost", WIRE)
+        host.wait(one.messages)
+    assert {name for name, _, _ in server.questions} == {"1.0.0.127.rbl.example", "2.0.0.127.rbl.example"}
+
+
 def test_recordio(host, people):
     one, port = people(), free_port()
     with host.served(port, tool("recordio", "ucspi-tcp"), f"{HOME}/bin/qmail-smtpd", options=qmaild()) as log, connect(port) as smtp:
@@ -184,3 +219,17 @@ def test_mailfront(host, people, nullmailer, front, module):
     [message] = host.wait(one.messages)
     assert message.startswith(b"Return-Path: <me@a.example>\n") and body(message) == body(LETTER)
     assert b"\nReceived: (qmail " in message and b" invoked from network); " in message
+
+
+def test_qmqpc_with_another_server(host, people):
+    """Our QMQP client hands over to mailfront's server, in front of a queue that is ours again."""
+    sender, one = people(), people()
+    address = someone()
+    host.control("qmqpservers", address)
+    with host.served(628, tool("qmqpfront-qmail", "mailfront"), address=address, options=qmaild(), env={"RELAYCLIENT": ""}) as log:
+        done = host.run("/usr/sbin/sendmail", "-f", "me@a.example", one.name, user=sender, input=LETTER,
+                        env={"QMAILQUEUE": f"{HOME}/bin/qmail-qmqpc"})
+        assert (done.returncode, done.stderr) == (0, b""), log()
+        [message] = host.wait(one.messages)
+    assert message.startswith(b"Return-Path: <me@a.example>\n") and body(message) == body(LETTER)
+    assert b"  with QMQP via TCP; " in message and b" invoked from network); " in message
