@@ -28,7 +28,8 @@ def private():
 
 
 def uid(role):
-    """The uid of a role. Raises Temporary when the account does not exist."""
+    """The uid of a role, "root" included: the owner of a private home plays that, too. Raises Temporary when the
+    account does not exist."""
     alone = private()
     if alone or role == "root":
         return alone[0] if alone else 0
@@ -37,6 +38,11 @@ def uid(role):
         return pwd.getpwnam(role).pw_uid
     except KeyError:
         raise Temporary(f"unable to find user {role}") from None
+
+
+def roles():
+    """{uid: role} of all roles; of several with one uid the first. Empty in a private home: its uid says nothing."""
+    return {} if private() else {uid(role): role for role, _ in reversed(ROLES)}
 
 
 def gid(group):

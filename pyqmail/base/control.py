@@ -8,7 +8,7 @@ treated as if the file were absent. Source: qmail-control, control.c's behaviour
 import errno
 import os
 
-from . import home, netio
+from . import home, netio, number as numbers
 from .errors import Temporary, text
 
 BLANKS = b" \t\n"
@@ -34,13 +34,8 @@ def line(name, *defaults):
 
 def number(name, default):
     """The number in control/NAME; the default if there is no file or no digit at its start."""
-    data = raw(name)
-    digits = b""
-    for byte in (data or b"")[:20]:
-        if not 48 <= byte <= 57:
-            break
-        digits += bytes((byte,))
-    return int(digits) if digits else default
+    given = numbers.leading(raw(name) or b"")[0]
+    return default if given is None else given
 
 
 def lines(name):

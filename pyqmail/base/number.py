@@ -1,7 +1,8 @@
 """Numbers as qmail reads them: the digits at the start of a text, whatever follows."""
 
 DIGITS = b"0123456789"
-LONGEST = 30                        # digits that count: enough to be larger than anything compared with
+LONGEST = 1000                      # digits that count: far more than anything compared with has
+WORD = 0xFFFF_FFFF_FFFF_FFFF        # an unsigned long of C
 
 
 def leading(text):
@@ -9,3 +10,8 @@ def leading(text):
     rest = text.lstrip(DIGITS)
     digits = len(text) - len(rest)
     return (int(text[:min(digits, LONGEST)]), rest) if digits else (None, text)
+
+
+def unsigned(text):
+    """The number that text starts with as qmail computes it, in 64 bits without regard to overflow; 0 without a digit."""
+    return (leading(text)[0] or 0) & WORD

@@ -17,7 +17,6 @@ from ..queue import names
 
 DIR, FILE, PROGRAM, EMPTY, ZEROS, FIFO = "directory", "file", "program", "empty file", "table of zeros", "named pipe"
 TYPES = {DIR: stat.S_IFDIR, FIFO: stat.S_IFIFO}
-TCPTO_SIZE = 1024
 
 SECTIONS = (1, 5, 7, 8)             # of the manual
 
@@ -127,8 +126,8 @@ def deviations(source):
             yield f"{path} has group {found.st_gid}, should be {entry.group} ({gid})"
         if stat.S_IMODE(found.st_mode) != entry.mode:
             yield f"{path} has mode {stat.S_IMODE(found.st_mode):04o}, should be {entry.mode:04o}"
-        if entry.kind == ZEROS and found.st_size != TCPTO_SIZE:
-            yield f"{path} has {found.st_size} bytes, should have {TCPTO_SIZE}"
+        if entry.kind == ZEROS and found.st_size != names.TCPTO_SIZE:
+            yield f"{path} has {found.st_size} bytes, should have {names.TCPTO_SIZE}"
 
 
 class Layer:
@@ -172,7 +171,7 @@ class Layer:
                 os.mkfifo(name, 0o600, dir_fd=above)
             else:
                 fd = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600, dir_fd=above)
-                os.write(fd, bytes(TCPTO_SIZE) if entry.kind == ZEROS else b"")
+                os.write(fd, bytes(names.TCPTO_SIZE) if entry.kind == ZEROS else b"")
                 os.close(fd)
             return True
         except FileExistsError:

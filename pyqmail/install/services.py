@@ -81,7 +81,7 @@ def stopped(process):
 
 
 def catches(process, number):
-    """True if the process has a handler for this signal: one that is just starting has not, and would be ended by it."""
+    """True if the process has a handler for this signal: one that is just starting has not, and would die of it."""
     try:
         with open(f"/proc/{process.pid}/status", encoding="utf-8") as f:
             caught = next(int(line.split()[1], 16) for line in f if line.startswith("SigCgt:"))
@@ -129,7 +129,7 @@ def children(parent):
 
 def check_owner():
     """Raises Temporary unless we are who may start this installation: root, or the private home's user."""
-    owner = (accounts.private() or (0,))[0]
+    owner = accounts.uid("root")
     if os.geteuid() != owner:
         raise Temporary(f"{home.HOME} belongs to uid {owner}: only that user can do this")
 

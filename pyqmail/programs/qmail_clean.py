@@ -16,8 +16,8 @@ Source: qmail-clean(8), recorded conversations.
 import os
 import time
 
-from ..base import errors, home
-from ..queue import envelope, names
+from ..base import errors, home, number as numbers
+from ..queue import names
 
 SHORTEST, LONGEST = 7, 100          # bytes of a request with its NUL
 SWEEP_EVERY = 31                    # requests
@@ -67,7 +67,7 @@ def answers(request):
     if not digits[:1].isdigit():
         yield BAD
         return
-    number = envelope.leading_number(digits)
+    number = numbers.unsigned(digits)
     if word == b"foop/":
         yield remove(names.flat("intd", number), names.split("mess", number))
     elif word[:4] == b"todo":

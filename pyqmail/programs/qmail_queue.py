@@ -52,8 +52,7 @@ def serve(options):
 def direct():
     """Insert in this process, as qmailq. The files get the group we were called with, as qmail's do."""
     uid, gid = os.getuid(), os.getgid()
-    roles = {} if accounts.private() else {accounts.uid(role): role for role, _ in reversed(accounts.ROLES)}
-    caller = insert.Caller(uid, gid, os.getpid(), insert.invoked(uid, roles))
+    caller = insert.Caller(uid, gid, os.getpid(), insert.invoked(uid, accounts.roles()))
     try:
         os.chdir(home.HOME)
     except OSError:

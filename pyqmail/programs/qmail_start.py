@@ -30,7 +30,7 @@ NARROW = 120                        # more remote deliveries at once need the tw
 def main(argv):
     os.chdir("/")
     os.umask(0o077)
-    owner = (accounts.private() or (0,))[0]
+    owner = accounts.uid("root")
     if os.geteuid() != owner:
         raise errors.Temporary(f"{home.HOME} belongs to uid {owner}: only that user can start it")
     aliasempty, logger = argv[:1] or [b"./Mailbox"], argv[1:]

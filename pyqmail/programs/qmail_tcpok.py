@@ -21,7 +21,7 @@ def main(argv):
         os.chdir(home.HOME)
         task = f"chdir to {home.path('queue/lock')}"
         os.chdir("queue/lock")
-        table = home.path("queue/lock/tcpto")
+        table = tcpto.path()
         task = f"write {table}"
         fd = os.open("tcpto", os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
         task = f"clear {table}"

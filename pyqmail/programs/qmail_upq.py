@@ -27,7 +27,7 @@ def main(argv):
         os.chdir(home.path("queue"))
         held = os.open(names.SENDMUTEX, os.O_WRONLY | os.O_CLOEXEC)
     except OSError as why:
-        raise Temporary(f"unable to open {home.path('queue/lock/sendmutex')}: {text(why)}") from why
+        raise Temporary(f"unable to open {home.path('queue', names.SENDMUTEX)}: {text(why)}") from why
     try:
         if not lock.exclusive(held, PATIENCE):
             raise Temporary("unable to lock the queue: no locks available")

@@ -48,9 +48,3 @@ def info(number):
     finally:
         os.close(fd)
     return None
-
-
-def leading_number(digits):
-    """The number that bytes begin with; 0 without a digit (qmail's scan_ulong)."""
-    count = next((at for at, byte in enumerate(digits) if not 48 <= byte <= 57), len(digits))
-    return int(digits[:min(count, 1000)] or b"0") & 0xFFFF_FFFF_FFFF_FFFF

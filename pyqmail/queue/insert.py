@@ -15,12 +15,12 @@ import os
 import select
 import time
 
+from ..base import date, netio
 from . import names, trigger
 
 ADDRESS = 1002                      # bytes; the longest envelope address
 PIECE = 65536                       # bytes a read
 TRIES = 9                           # names tried for the pid file
-MONTHS = "Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec".split()
 
 TOO_LONG, TIMEOUT, WRITE_ERROR, READ_ERROR = 11, 52, 53, 54
 EXHAUSTED = (errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENFILE, errno.ENOMEM)
@@ -50,10 +50,8 @@ def invoked(uid, roles):
 
 
 def received(caller, now):
-    """The line in front of every message: GMT, day of month without a leading zero."""
-    t = time.gmtime(now)
-    return b"Received: (qmail %d invoked %s); %d %s %d %02d:%02d:%02d -0000\n" % (
-        caller.qp, caller.who, t.tm_mday, MONTHS[t.tm_mon - 1].encode(), t.tm_year, t.tm_hour, t.tm_min, t.tm_sec)
+    """The line in front of every message."""
+    return b"Received: (qmail %d invoked %b); %b\n" % (caller.qp, caller.who, date.rfc822(now))
 
 
 def insert(message, envelope, caller, patience=None, flush=os.fsync, groups=()):
@@ -212,8 +210,7 @@ def read(fd, waiting):
 
 def write(fd, data):
     try:
-        while data:
-            data = data[os.write(fd, data):]
+        netio.write_all(fd, data)
     except OSError:
         raise Refused(WRITE_ERROR) from None
 

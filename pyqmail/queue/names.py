@@ -5,13 +5,14 @@ bounce are not. All names are relative to queue/. Source: qmail's INTERNALS.
 """
 SPLIT = 23
 DIRECTORIES_SPLIT = ("mess", "info", "local", "remote")
-DEATH = 86_400       # s; qmail-queue gives up. Must stay below OSSIFIED, or qmail-clean deletes a file still being written.
+DEATH = 86_400       # s; qmail-queue gives up. Must stay below OSSIFIED, or qmail-clean deletes what is still written.
 OSSIFIED = 129_600   # s; pid/ and mess/ orphans older than this belong to nobody.
 assert DEATH < OSSIFIED
 
 TRIGGER = "lock/trigger"
 SENDMUTEX = "lock/sendmutex"
 TCPTO = "lock/tcpto"
+TCPTO_SIZE = 1024    # bytes
 
 
 def split(kind, number):

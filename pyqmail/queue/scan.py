@@ -1,13 +1,14 @@
 """Going through the directories of the queue, piece by piece and however large they are."""
 import os
 
+from ..base import number as numbers
 from .names import SPLIT
 
 
 def number(name):
     """The message number that a file name (bytes) stands for; None for names not of digits only.
     Numbers are unsigned 64-bit, as in qmail."""
-    return int(name) & 0xFFFF_FFFF_FFFF_FFFF if name.isdigit() and len(name) < 100 else None
+    return numbers.unsigned(name) if name.isdigit() and len(name) < 100 else None
 
 
 def in_place(directory, name):

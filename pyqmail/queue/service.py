@@ -188,7 +188,7 @@ class Worker:
         self.flush = durable.data_flusher()
         self.groups = frozenset(os.getgroups()) - {os.getgid()}
         self.private = accounts.private() is not None
-        self.roles = {} if self.private else {accounts.uid(role): role for role, _ in reversed(accounts.ROLES)}
+        self.roles = accounts.roles()
         self.numbers = itertools.cycle(range(FIRST_QP + time.time_ns() // 1000 % (1 << 24), LAST_QP))
         self.active, self.idle, self.lock = {}, 0, threading.Lock()
         self.work = queue.SimpleQueue()

@@ -14,6 +14,7 @@ Source: qmail's INTERNALS (S4 → S5), recorded logs for the order of steps and 
 import os
 from collections import namedtuple
 
+from ..base import netio, number as numbers
 from ..queue import envelope, names
 from . import messages
 
@@ -77,9 +78,9 @@ def _preprocess(number, routing, queue, flush, lines, files):
                 info.flush()
                 lines.append(messages.info_msg(number, size, record[1:], pid, uid))
             elif letter == b"u":
-                uid = envelope.leading_number(record[1:])
+                uid = numbers.unsigned(record[1:])
             elif letter == b"p":
-                pid = envelope.leading_number(record[1:])
+                pid = numbers.unsigned(record[1:])
             else:
                 raise Trouble(f"unknown record type in {todo}")
     finally:
@@ -134,8 +135,7 @@ class _File:
     def flush(self):
         data, self._held, self._size = b"".join(self._held), [], 0
         with _Step("trouble writing to", self.path):
-            while data:
-                data = data[os.write(self.fd, data):]
+            netio.write_all(self.fd, data)
 
     def sync(self, flush):
         with _Step("trouble fsyncing", self.path):

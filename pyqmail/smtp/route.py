@@ -16,7 +16,7 @@ Source: qmail-remote, dns_mxip and ipme_is as recorded; RFC 5321 5.1, RFC 7505.
 import os
 from collections import namedtuple
 
-from ..base import control, home, ipme
+from ..base import control, home, ipme, number
 from ..base.errors import Permanent, Temporary, text
 from . import reports
 
@@ -82,10 +82,10 @@ def parse_relay(value):
         host, port = value[:end], value[end:].partition(b":")[2]
     else:
         host, _, port = value.partition(b":")
-    digits = port[:len(port) - len(port.lstrip(b"0123456789"))]
-    if len(digits) > 5 or int(digits or b"0") > 65535:
+    given = number.leading(port)[0]
+    if given is not None and given > 65535:
         raise Temporary("control/smtproutes: no such port")
-    return Relay(host, int(digits) if digits else PORT)
+    return Relay(host, PORT if given is None else given)
 
 
 def literal(host, bare6=False):

@@ -10,8 +10,9 @@ import os
 from collections import namedtuple
 
 from ..base import home, netio
+from ..queue.names import TCPTO, TCPTO_SIZE as SIZE
 
-SIZE, RECORD = 1024, 16
+RECORD = 16                         # bytes
 COUNT_MAX = 10
 SOON = 120                          # s; a timeout so soon after the last one is the same trouble still
 CLEAR = bytes(SIZE)
@@ -20,7 +21,7 @@ Record = namedtuple("Record", "address count when")     # bytes such as b"192.0.
 
 
 def path():
-    return home.path("queue/lock/tcpto")
+    return home.path("queue", TCPTO)
 
 
 def parse(data):

@@ -1,5 +1,5 @@
 import pytest
-from hypothesis import given, settings, strategies as st
+from hypothesis import assume, given, settings, strategies as st
 
 from pyqmail.base import header
 from pyqmail.base.header import HeaderTooLong, Message
@@ -44,6 +44,7 @@ def test_splitting(data, fields, body, size):
     st.integers(1, 50))
 @settings(max_examples=300)
 def test_nothing_is_lost_and_pieces_do_not_matter(data, size):
+    assume(header.MBOX_LINE not in data)        # a field of that name is not told apart from a From_ line here
     fields, body = split(data, size)
     assert (fields, body) == split(data)
     head = b"".join(field.removeprefix(header.MBOX_LINE) for field in fields)

@@ -11,6 +11,12 @@ def test_numbers(text, expected):
     assert number.leading(text) == expected
 
 
+@pytest.mark.parametrize("text, expected", [
+    (b"", 0), (b"x", 0), (b"12", 12), (b"12x3", 12), (b"18446744073709551639", 23), (b"0" * 90 + b"7", 7)])
+def test_numbers_as_c_has_them(text, expected):
+    assert number.unsigned(text) == expected
+
+
 def test_a_number_of_a_thousand_digits_is_no_work():
     given, rest = number.leading(b"9" * 4000)
     assert given > 10 ** 20 and rest == b""

@@ -71,12 +71,6 @@ def test_info_missing(queue):
     assert envelope.info(1001) is None
 
 
-@pytest.mark.parametrize("digits, number", [
-    (b"", 0), (b"x", 0), (b"12", 12), (b"12x3", 12), (b"18446744073709551639", 23), (b"0" * 90 + b"7", 7)])
-def test_leading_number(digits, number):
-    assert envelope.leading_number(digits) == number
-
-
 def test_mark_changes_one_byte(queue):
     path = queue / "local/12/1001"
     path.write_bytes(b"Ta@x\0Tb@x\0")
