@@ -32,7 +32,7 @@ import socket
 import sys
 import time
 
-from ..base import accounts, child, control, endpoint, errors, home, pidfile, sig
+from ..base import accounts, child, control, deadline, endpoint, errors, home, lock, pidfile, sig
 from ..base.errors import Temporary
 from ..install import doctor, hands, services, startup, supervise
 
@@ -119,6 +119,18 @@ def start():
     if managed := startup.by_systemd():
         startup.systemctl("start", managed)
         return wait_for_answers()
+    one_at_a_time = os.open(home.path("run"), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        if not lock.exclusive(one_at_a_time, 2 * STARTING):
+            raise Temporary(f"unable to lock {home.path('run')}")
+        return start_supervisor()
+    except deadline.Expired:
+        raise Temporary("another qmailctl start is still at it") from None
+    finally:
+        os.close(one_at_a_time)
+
+
+def start_supervisor():
     supervisor = services.running("supervisor")
     if supervisor:
         say(f"already running (supervisor pid {supervisor.pid})")
@@ -159,12 +171,12 @@ def detach_and_supervise():
     import daemon
     import daemon.pidfile
     path = home.path("run/supervisor.lock")
-    lock = daemon.pidfile.TimeoutPIDLockFile(path, acquire_timeout=5)
-    if lock.is_locked():            # by a supervisor that is gone: start() found none running
-        lock.break_lock()
+    held = daemon.pidfile.TimeoutPIDLockFile(path, acquire_timeout=5)
+    if held.is_locked():            # by a supervisor that is gone: start() found none running
+        held.break_lock()
     status = errors.TEMPORARY
     try:
-        with daemon.DaemonContext(pidfile=lock, umask=0o022, working_directory="/", detach_process=True,
+        with daemon.DaemonContext(pidfile=held, umask=0o022, working_directory="/", detach_process=True,
                                   signal_map={}):
             pidfile.note("supervisor", os.getpid())
             supervise.Supervisor().run()
