@@ -17,7 +17,8 @@ class Process:
         with open(f"/proc/{pid}/status", encoding="utf-8", errors="replace") as f:
             self.status = dict(line.rstrip("\n").split(":", 1) for line in f)
         self.parent = int(self.status["PPid"])
-        self.uids, self.gids, self.groups = (list(map(int, self.status[key].split())) for key in ("Uid", "Gid", "Groups"))
+        self.uids, self.gids, self.groups = (list(map(int, self.status[key].split()))
+                                             for key in ("Uid", "Gid", "Groups"))
         self.umask = int(self.status["Umask"], 8)
         self.no_new_privs = self.status["NoNewPrivs"].strip() == "1"
         self.capabilities = {int(self.status[f"Cap{name}"], 16) for name in ("Eff", "Prm", "Inh", "Amb")}

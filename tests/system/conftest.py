@@ -27,7 +27,8 @@ class Mail:
     # ------------------------------------------------------------ sending
 
     def smtp(self, **options):
-        return smtplib.SMTP("127.0.0.1", self.system.smtp, **{"timeout": 30, "local_hostname": "client.test", **options})
+        options = {"timeout": 30, "local_hostname": "client.test", **options}
+        return smtplib.SMTP("127.0.0.1", self.system.smtp, **options)
 
     def send(self, sender, *recipients, text=TEXT):
         """By SMTP; raises what smtplib raises."""
@@ -49,8 +50,8 @@ class Mail:
 
     def sendmail(self, person, *arguments, text=b"Subject: test\n\nhello\n", program="sendmail"):
         """bin/sendmail run by a person; the CompletedProcess."""
-        return subprocess.run(["runuser", "-u", person.name, "--", f"{self.home}/bin/{program}", *arguments], input=text,
-                              capture_output=True, timeout=60)
+        return subprocess.run(["runuser", "-u", person.name, "--", f"{self.home}/bin/{program}", *arguments],
+                              input=text, capture_output=True, timeout=60)
 
     # ------------------------------------------------------------ looking
 
@@ -215,6 +216,10 @@ class Member(Person):
             f.write(content)
         os.chown(path, self.uid, self.gid)
         os.chmod(path, mode)
+
+    @property
+    def address(self):
+        return f"{self.name}@localhost"
 
     @property
     def uid(self):

@@ -1,4 +1,4 @@
-"""Programs missing, files unreadable, descriptors gone, clients slow: what was accepted arrives, the rest is refused for now."""
+"""Programs missing, files unreadable, no descriptors, slow clients: what was accepted arrives, the rest must wait."""
 import os
 import poplib
 import re
@@ -37,13 +37,15 @@ def mail(own):
 def test_service_away(mail, person):
     """No way into the queue: 4xx by SMTP, a temporary exit code by hand, and the reason; afterwards as before."""
     with mail.renamed_away("run/qmail-queue/socket"):
-        assert mail.answer("s@a.example", f"{person.name}@localhost") == QUEUE_TROUBLE
+        assert mail.answer("s@a.example", person.address) == QUEUE_TROUBLE
         done = mail.sendmail(person, person.name)
-        assert (done.returncode, done.stderr) == (111, b"qmail-inject: fatal: qq trouble creating files in queue (#4.3.0)\n")
+        assert done.returncode == 111
+        assert done.stderr == b"qmail-inject: fatal: qq trouble creating files in queue (#4.3.0)\n"
         assert mail.sendmail(person, program="qmail-queue", text=b"").returncode == 62
-    mail.wait(lambda: "qmail-smtpd: warning: message not queued: qq trouble creating files in queue (#4.3.0)\n" in mail.log("smtpd"))
+    line = "qmail-smtpd: warning: message not queued: qq trouble creating files in queue (#4.3.0)\n"
+    mail.wait(lambda: line in mail.log("smtpd"))
     assert person.messages() == [] and mail.queued() == []
-    mail.send("s@a.example", f"{person.name}@localhost")
+    mail.send("s@a.example", person.address)
     mail.wait(person.messages)
 
 
@@ -58,12 +60,13 @@ def test_service_that_hangs(mail, person):
     """It costs those who wait for it, and nobody else: others may connect, talk and leave."""
     with mail.stopped(*mail.service()):
         answers = []
-        waiting = [threading.Thread(target=lambda: answers.append(mail.answer("s@a.example", f"{person.name}@localhost"))) for _ in range(3)]
+        waiting = [threading.Thread(target=lambda: answers.append(mail.answer("s@a.example", person.address)))
+                   for _ in range(3)]
         for thread in waiting:
             thread.start()
         for _ in range(5):
             with mail.smtp() as smtp:
-                assert (smtp.ehlo()[0], smtp.mail("s@a.example")[0], smtp.rcpt("joe@far.test")[0], smtp.rset()[0]) == (250, 250, 250, 250)
+                assert {smtp.ehlo()[0], smtp.mail("s@a.example")[0], smtp.rcpt("joe@far.test")[0]} == {250}
         assert answers == []
     for thread in waiting:
         thread.join()
@@ -77,7 +80,7 @@ def test_no_qmail_remote(mail, person):
     with Host() as host:
         mail.control("smtproutes", f"far.test:[127.0.0.1]:{host.port}")
         with mail.renamed_away("bin/qmail-remote"):
-            mail.send(f"{person.name}@localhost", "joe@far.test")
+            mail.send(person.address, "joe@far.test")
             mail.wait(lambda: host.messages or "deferral: " in mail.log())
             assert person.messages() == []
         mail.finish()
@@ -88,7 +91,7 @@ def test_no_qmail_local(mail, people):
     sender, program, plain = people(), people(), people()
     program.file(".qmail", "|cat > got\n./Maildir/\n")
     with mail.renamed_away("bin/qmail-local"):
-        mail.send(f"{sender.name}@localhost", f"{program.name}@localhost", f"{plain.name}@localhost")
+        mail.send(sender.address, program.address, plain.address)
         mail.wait(lambda: "deferral: Unable_to_run_qmail-local./" in mail.log())
         assert sender.messages() == program.messages() == []
     mail.finish()
@@ -98,7 +101,7 @@ def test_no_qmail_local(mail, people):
 def test_no_qmail_getpw(mail, people):
     sender, reader = people(), people()
     with mail.renamed_away("bin/qmail-getpw"):
-        mail.send(f"{sender.name}@localhost", f"{reader.name}@localhost")
+        mail.send(sender.address, reader.address)
         mail.wait(lambda: reader.messages() or "deferral: " in mail.log())
         assert sender.messages() == []
     mail.finish()
@@ -113,7 +116,7 @@ def test_no_rcpthosts_no_relay(mail, person):
     mail.ctl("cdb")
     mail.reload()
     assert mail.answer("s@a.example", "joe@far.test")[0] == 553
-    assert mail.answer("s@a.example", f"{person.name}@localhost")[0] == 553
+    assert mail.answer("s@a.example", person.address)[0] == 553
     mail.wait(lambda: "rcpthosts" in mail.log("smtpd"))
 
 
@@ -133,12 +136,12 @@ def test_unreadable_control_file_of_smtp(mail, person, name):
     mail.wait(lambda: any(line.strip() for line in mail.log("smtpd").splitlines() if name in line or "control" in line))
     mail.undo()
     mail.reload()
-    mail.wait(lambda: mail.answer("s@a.example", f"{person.name}@localhost")[0] == 250, 5)
+    mail.wait(lambda: mail.answer("s@a.example", person.address)[0] == 250, 5)
 
 
 def test_unreadable_routes(mail, person):
     mail.control("smtproutes", "far.test:127.0.0.1", mode=0o000)
-    mail.send(f"{person.name}@localhost", "joe@far.test")
+    mail.send(person.address, "joe@far.test")
     mail.wait(lambda: "deferral: Unable_to_read_control_files._(#4.3.0)/" in mail.log())
     with Host() as host:
         mail.control("smtproutes", f"far.test:[127.0.0.1]:{host.port}")
@@ -153,7 +156,7 @@ def test_unreadable_locals(mail, person):
     mail.control("locals", "other.test", mode=0o000)
     mail.reload()
     mail.wait(lambda: "alert: unable to reread control/locals" in mail.log())
-    mail.send("s@a.example", f"{person.name}@localhost")
+    mail.send("s@a.example", person.address)
     mail.wait(person.messages)
 
 
@@ -163,7 +166,7 @@ def test_unreadable_users_cdb(mail, people):
     with open(path, "wb") as f:
         f.write(b"no cdb")
     try:
-        mail.send(f"{sender.name}@localhost", f"{reader.name}@localhost")
+        mail.send(sender.address, reader.address)
         mail.wait(lambda: re.search(r"deferral: [^\n]*cdb", mail.log()))
         assert sender.messages() == reader.messages() == []
     finally:
@@ -191,7 +194,7 @@ def temporary_answer(mail, person):
     try:
         with mail.smtp(timeout=3) as smtp:
             try:
-                smtp.sendmail("s@a.example", f"{person.name}@localhost", b"Subject: x\r\n\r\nx\r\n")
+                smtp.sendmail("s@a.example", person.address, b"Subject: x\r\n\r\nx\r\n")
                 return 250
             except smtplib.SMTPResponseException as why:
                 return why.smtp_code
@@ -224,7 +227,7 @@ def test_queue_service_without_descriptors(mail, person, spare):
 def test_spawner_without_descriptors(mail, person):
     [lspawn] = [process for process in mail.processes("qmail-lspawn") if process.uid == 0]
     restore = limit(lspawn, 6)
-    mail.send("s@a.example", f"{person.name}@localhost")
+    mail.send("s@a.example", person.address)
     mail.wait(lambda: person.messages() or "deferral: " in mail.log())
     restore()
     mail.finish()
@@ -241,7 +244,7 @@ def test_connection_cut_in_the_text(mail, person):
                 client.sendall(command + b"\r\n")
                 assert lines.readline()[:3] in (b"250", b"354")
             client.sendall(cut)
-    mail.send("s@a.example", f"{person.name}@localhost", text=b"Subject: whole\r\n\r\nx\r\n")
+    mail.send("s@a.example", person.address, text=b"Subject: whole\r\n\r\nx\r\n")
     mail.wait(person.messages)
     mail.settled()                  # nothing of the others is left
     assert len(person.messages()) == 1
@@ -249,7 +252,8 @@ def test_connection_cut_in_the_text(mail, person):
 
 def test_slow_clients_cost_nobody_else_anything(mail, person):
     with mail.smtp(), socket.create_connection(("127.0.0.1", mail.system.smtp), 20) as slow:
-        talk = f"HELO x\r\nMAIL FROM:<slow@a.example>\r\nRCPT TO:<{person.name}@localhost>\r\nDATA\r\n\0Subject: slow\r\n\r\nx\r\n.\r\n".encode()
+        talk = (f"HELO x\r\nMAIL FROM:<slow@a.example>\r\nRCPT TO:<{person.address}>\r\nDATA\r\n\0"
+                "Subject: slow\r\n\r\nx\r\n.\r\n").encode()
         lines = slow.makefile("rb")
         silent = [socket.create_connection(("127.0.0.1", mail.system.smtp), 20) for _ in range(8)]
         for number, byte in enumerate(talk):
@@ -258,7 +262,7 @@ def test_slow_clients_cost_nobody_else_anything(mail, person):
             else:
                 assert [lines.readline()[:3] for _ in range(5)] == [b"220", b"250", b"250", b"250", b"354"]
             if number % 25 == 0:
-                mail.send("s@a.example", f"{person.name}@localhost")
+                mail.send("s@a.example", person.address)
         assert lines.readline()[:3] == b"250"
         for client in silent:
             client.close()
@@ -270,7 +274,7 @@ def test_slow_clients_cost_nobody_else_anything(mail, person):
 def test_slow_reader_of_pop3(mail, people):
     """One who does not read what he asked for keeps nobody else waiting."""
     slow, other = people(), people()
-    mail.send("s@a.example", f"{slow.name}@localhost", text=b"Subject: large\r\n\r\n" + b"x" * 70 + (b"\r\n" + b"y" * 70) * 100_000 + b"\r\n")
+    mail.send("s@a.example", slow.address, text=b"Subject: large\r\n\r\n" + (b"y" * 70 + b"\r\n") * 100_000)
     mail.wait(slow.messages)
     time.sleep(max(0, 1.1 - time.time() % 1))       # a message shows from the second after its arrival
     with socket.create_connection(("127.0.0.1", mail.system.pop3), 20) as client:
@@ -281,5 +285,5 @@ def test_slow_reader_of_pop3(mail, people):
             mailbox.pass_(other.password)
             assert mailbox.stat() == (0, 0)
             mailbox.quit()
-    mail.send("s@a.example", f"{other.name}@localhost")
+    mail.send("s@a.example", other.address)
     mail.wait(other.messages)

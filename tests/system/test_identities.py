@@ -36,7 +36,7 @@ def holds(process, *expected, sockets=0):
 @pytest.fixture
 def everybody(mail, person):
     """{role: [process]} while the system has just delivered to `person`, who is logged in by POP3."""
-    mail.send("s@a.example", f"{person.name}@localhost")
+    mail.send("s@a.example", person.address)
     mail.wait(person.messages)
     mailbox = poplib.POP3("127.0.0.1", mail.system.pop3, timeout=20)
     mailbox.user(person.name)
@@ -74,7 +74,8 @@ def test_who_they_are(everybody, person):
     expected = {
         "qmailctl": ([0] * 4, [0] * 4, []), "authenticator": ([0] * 4, [0] * 4, []),
         "lspawn": ([0] * 4, [gid("qmail")] * 4, [gid("qmail")]),
-        "qmail-send": role("qmails", "qmail"), "qmail-rspawn": role("qmailr", "qmail"), "qmail-clean": role("qmailq", "qmail"),
+        "qmail-send": role("qmails", "qmail"), "qmail-rspawn": role("qmailr", "qmail"),
+        "qmail-clean": role("qmailq", "qmail"),
         "guardian": role("qmailq", "qmail", "nofiles"), "service": role("qmailq", "qmail", "nofiles"),
         "qmail-log": role("qmaill", "nofiles"), "resolver": role("qmailp", "nofiles"),
         "smtpd": role("qmaild", "nofiles"), "smtpworker": role("qmaild", "nofiles"),
@@ -98,7 +99,8 @@ def test_nobody_but_root_has_capabilities(everybody):
 
 def test_rights_that_cannot_come_back(everybody):
     """No set-uid program helps whoever takes over one of these."""
-    for name in ("qmail-send", "qmail-rspawn", "qmail-clean", "guardian", "service", "smtpworker", "front", "popworker"):
+    for name in ("qmail-send", "qmail-rspawn", "qmail-clean", "guardian", "service", "smtpworker", "front",
+                 "popworker"):
         for process in everybody[name]:
             assert process.no_new_privs, name
 
@@ -112,22 +114,25 @@ def test_secrets_are_not_dumpable(everybody):
 def test_umasks(everybody):
     expected = {"qmail-send": 0o077, "lspawn": 0o077, "warm": 0o077, "resolver": 0o077, "qmail-rspawn": 0o077,
                 "qmail-clean": 0o077, "guardian": 0o033, "service": 0o033, "authenticator": 0o077, "front": 0o077,
-                "popworker": 0o077, "pop3d": 0o077, "qmail-log": 0o027, "qmailctl": 0o022, "smtpd": 0o022, "smtpworker": 0o022}
+                "popworker": 0o077, "pop3d": 0o077, "qmail-log": 0o027, "qmailctl": 0o022, "smtpd": 0o022,
+                "smtpworker": 0o022}
     for name, processes in everybody.items():
         assert {process.umask for process in processes} == {expected[name]}, name
 
 
 def test_where_they_stand(everybody, mail, person):
     queue = f"{mail.home}/queue"
-    expected = {"qmail-send": queue, "lspawn": f"{queue}/mess", "resolver": f"{queue}/mess", "qmail-rspawn": f"{queue}/mess",
-                "qmail-clean": queue, "guardian": queue, "service": queue, "authenticator": "/", "front": "/", "popworker": "/",
-                "pop3d": f"{person.home}/Maildir", "qmailctl": "/", "smtpd": "/", "smtpworker": "/", "warm": "/"}
+    expected = {"qmail-send": queue, "qmail-clean": queue, "guardian": queue, "service": queue,
+                "lspawn": f"{queue}/mess", "resolver": f"{queue}/mess", "qmail-rspawn": f"{queue}/mess", "warm": "/",
+                "pop3d": f"{person.home}/Maildir", "authenticator": "/", "front": "/", "popworker": "/",
+                "qmailctl": "/", "smtpd": "/", "smtpworker": "/"}
     for name, where in expected.items():
         assert {process.cwd for process in everybody[name]} == {where}, name
 
 
 def test_what_the_delivery_side_holds(everybody):
-    [send], [lspawn], [rspawn], [clean] = (everybody[name] for name in ("qmail-send", "lspawn", "qmail-rspawn", "qmail-clean"))
+    [send], [lspawn], [rspawn], [clean] = (everybody[name] for name in (
+        "qmail-send", "lspawn", "qmail-rspawn", "qmail-clean"))
     assert [send.fds[fd] for fd in range(7)] == ["pipe"] * 7
     holds(send, *["pipe"] * 9, "queue/lock/sendmutex", "queue", "queue/lock/trigger")
     assert (lspawn.fds[0], lspawn.fds[1], lspawn.fds[2]) == ("pipe", "pipe", NULL)
