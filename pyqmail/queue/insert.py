@@ -92,7 +92,10 @@ def insert(message, envelope, caller, patience=None, flush=os.fsync, groups=()):
                 raise
             try:
                 os.link(intd, names.flat("todo", number))
-            except OSError:
+            except OSError as why:
+                if why.errno in EXHAUSTED:
+                    remove(intd_fd, intd)
+                    remove(mess_fd, mess)
                 raise Refused(NO_TODO) from None
             try:
                 os.fsync(intd_fd)
@@ -134,7 +137,9 @@ def open_mess(caller, now, groups):
         number = os.fstat(fd).st_ino
         try:
             os.link(pid, names.split("mess", number))
-        except OSError:
+        except OSError as why:
+            if why.errno in EXHAUSTED:
+                remove(fd, pid)
             raise Refused(NO_MESS) from None
         try:
             os.unlink(pid)

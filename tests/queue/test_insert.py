@@ -1,5 +1,6 @@
 """Insertion: the states it passes through, its exit codes, and what it leaves behind."""
 import itertools
+import errno
 import os
 import stat
 
@@ -96,6 +97,24 @@ def test_missing_directories(queue, missing, code, kept):
         submit(b"m", b"Fs\0Tr\0\0")
     assert refused.value.code == code
     assert [name.split("/")[0] for name in left(queue)] == kept
+
+
+@pytest.mark.parametrize("call, name, code", [
+    ("link", "mess/", 64), ("open", "intd/", 65), ("link", "todo/", 66)])
+def test_where_there_is_no_room_nothing_takes_room(queue, monkeypatch, call, name, code):
+    """A full disk must not stay full for 36 hours with what was refused."""
+    real = getattr(os, call)
+
+    def full(*arguments, **options):
+        if any(str(argument).startswith(name) for argument in arguments):
+            raise OSError(errno.ENOSPC, "full")
+        return real(*arguments, **options)
+    monkeypatch.setattr(os, call, full)
+    with pytest.raises(insert.Refused) as refused:
+        submit(b"m", b"Fs\0Tr\0\0")
+    monkeypatch.undo()
+    assert refused.value.code == code
+    assert left(queue) == []
 
 
 def test_a_silent_client_is_given_up(queue):
