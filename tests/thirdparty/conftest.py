@@ -7,8 +7,8 @@ keeps what it has. The namespace ends with the process that holds it, and that o
 
 tests/run installs the packages. nullmailer would take the machine's sendmail away, so it is only unpacked. Debian 12
 does not have: qmailanalog (its reading of the log is in test_log_reading.py), serialmail, checkpassword and
-checkpassword-pam (checkpw and cvm are there), s6-networking. Of cron, PHP, reportbug and others that only call sendmail, test_mailers.py
-has the calls (and cron itself).
+checkpassword-pam (checkpw and cvm are there), s6-networking. Of cron, PHP, reportbug and others that only call
+sendmail, test_mailers.py has the calls (and cron itself).
 """
 import contextlib
 import os
@@ -66,8 +66,8 @@ class Host(Mail):
         with contextlib.suppress(FileNotFoundError):
             os.unlink(f"{self.place}/sbin/sendmail")
         os.symlink(f"{HOME}/bin/sendmail", f"{self.place}/sbin/sendmail")
-        holder = subprocess.Popen(["unshare", "--mount", "--propagation", "private", "sh", "-c", SETUP, "sh", self.home, HOME,
-                                   DEBIAN_HOME, self.place], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        holder = subprocess.Popen(["unshare", "--mount", "--propagation", "private", "sh", "-c", SETUP, "sh", self.home,
+                                   HOME, DEBIAN_HOME, self.place], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
         assert holder.stdout.readline() == b"\n"
         return holder
 
@@ -83,7 +83,8 @@ class Host(Mail):
     def run(self, *argv, user=None, env=(), **options):
         """Run a program inside to its end; the CompletedProcess."""
         stdin = {} if "input" in options else {"stdin": subprocess.DEVNULL}
-        return subprocess.run(self.words(*argv, user=user, env=env), **{"capture_output": True, "timeout": 60, **stdin, **options})
+        return subprocess.run(self.words(*argv, user=user, env=env),
+                              **{"capture_output": True, "timeout": 60, **stdin, **options})
 
     @contextlib.contextmanager
     def daemon(self, *argv, ready, **options):
@@ -160,7 +161,7 @@ def place(open_place, install):
 
 @pytest.fixture
 def host(shared):
-    """The running installation that these tests share; what it says is counted from here. Control files are put back."""
+    """The running installation that these tests share; said() counts from here. Control files are put back."""
     shared.before = len(shared.log())
     yield shared
     if shared.undo():

@@ -1,4 +1,4 @@
-"""boot/ as it is, with the programs of Debian that its files name: dot-forward and procmail for users without .qmail."""
+"""boot/ as it is, with the programs of Debian that its files name for users without .qmail: dot-forward, procmail."""
 import contextlib
 import os
 
@@ -27,7 +27,7 @@ def send(host, sender, *recipients):
 
 
 def test_proc_df(booted, people):
-    """~/.forward, then procmail's rules, then the system mailbox, which procmail may write as the set-id program it is."""
+    """~/.forward, then procmail's rules, then the system mailbox: procmail may write it, being a set-id program."""
     tool("dot-forward"), tool("procmail")
     host, forwards, sorts, plain, other = booted("proc+df"), people(), people(), people(), people()
     forwards.file(".forward", f"{other.name}\n")

@@ -66,7 +66,8 @@ def test_setforward_and_setmaillist(host, people, alias):
     for program, name, table in (("setmaillist", "friends", f"{one.name}@localhost\n{two.name}@localhost\n"),
                                  ("setforward", "forward.cdb", "friends@: ./friends, ?owner@a.example;\n")):
         alias(name, "")
-        done = host.run(tool(program, "fastforward"), f"/var/qmail/alias/{name}", "/var/qmail/alias/tmp", input=table.encode())
+        done = host.run(tool(program, "fastforward"), f"/var/qmail/alias/{name}", "/var/qmail/alias/tmp",
+                        input=table.encode())
         assert (done.returncode, done.stderr) == (0, b"")
     os.chmod(f"{host.home}/alias/forward.cdb", 0o644)
     alias(".qmail-default", "| fastforward forward.cdb\n")
@@ -199,7 +200,8 @@ def test_exit_codes(host, person, line, status):
 def test_two_instructions_at_once(host, people):
     """condredirect with a filter of the system's, then a program that takes what is left: 99 and 100 of both sorts."""
     owner, other = people(), people()
-    owner.file(".qmail", f"|condredirect {other.name} grep -q '^Subject: .*test'\n|bouncesaying 'no such thing' grep -q ^X-Spam\n"
+    owner.file(".qmail", f"|condredirect {other.name} grep -q '^Subject: .*test'\n"
+                         "|bouncesaying 'no such thing' grep -q ^X-Spam\n"
                          "|preline formail -I 'X-Seen: yes' | safecat Maildir/tmp Maildir/new\n")
     host.send("s@a.example", f"{owner.name}@localhost")
     host.send("s@a.example", f"{owner.name}@localhost", text=b"Subject: other\r\n\r\nhello\r\n")

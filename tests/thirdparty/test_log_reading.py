@@ -20,7 +20,8 @@ PRINTABLE = set(string.printable) - set("\t\r\v\f")
 
 class Matchup:
     def __init__(self, lines):
-        self.messages, self.deliveries = {}, {}         # number → [birth, bytes, sender, qp, uid, counts]; → (msg, start, to)
+        self.messages = {}              # number → [birth, bytes, sender, qp, uid, counts]
+        self.deliveries = {}            # number → (message, start, to)
         self.d, self.m, self.status, self.bounces = [], [], [], []
         self.now = 0.0
         for line in lines:
@@ -44,7 +45,8 @@ class Matchup:
                 assert number.endswith(":") and re.fullmatch("<[^<> ]*>", sender) and message[1] is None
                 message[1:5] = int(size), sender, int(qp), int(uid)
             case ["starting", "delivery", delivery, "msg", number, "to", "local" | "remote" as channel, recipient]:
-                assert delivery.endswith(":") and delivery[:-1] not in self.deliveries and self.messages[number][1] is not None
+                assert delivery.endswith(":") and delivery[:-1] not in self.deliveries
+                assert self.messages[number][1] is not None
                 self.deliveries[delivery[:-1]] = number, self.now, f"{channel}.{recipient}"
             case ["delivery", delivery, result, reason]:
                 number, start, to = self.deliveries.pop(delivery.removesuffix(":"))
@@ -65,13 +67,14 @@ class Matchup:
 
 @pytest.fixture(scope="module")
 def sent(place, people):
-    """(lines, reader, sender): the log of a life with a success, a deferral, a failure with its bounce, a remote delivery,
-    a remote refusal, and a sender and a recipient that try to write lines of their own."""
+    """(lines, reader, sender): the log of a life with a success, a deferral, a failure with its bounce, a remote
+    delivery, a remote refusal, and a sender and a recipient that try to write lines of their own."""
     host, reader, sender = place(), people(), people()
     log = f"{host.place}/log"
     tool("multilog", "daemontools")
     host.run("install", "-d", "-o", "qmaill", log)
-    words = ["env", "-", f"PATH={HOME}/bin:/usr/bin:/bin", "qmail-start", "./Maildir/", "multilog", "t", "s16777215", log]
+    words = ["env", "-", f"PATH={HOME}/bin:/usr/bin:/bin", "qmail-start", "./Maildir/", "multilog", "t", "s16777215",
+             log]
 
     def lines():
         try:
@@ -80,10 +83,14 @@ def sent(place, people):
             return []
 
     def send(sender_address, *to):
-        done = host.run(f"{HOME}/bin/qmail-inject", "-a", f"-f{sender_address}", *to, user=sender, input=b"Subject: x\n\nx\n")
+        done = host.run(f"{HOME}/bin/qmail-inject", "-a", f"-f{sender_address}", *to, user=sender,
+                        input=b"Subject: x\n\nx\n")
         assert done.returncode == 0, done
 
-    with Host() as remote, host.daemon(*words, ready=lambda: any("status: local 0/" in line for line in lines())) as process:
+    def running():
+        return any("status: local 0/" in line for line in lines())
+
+    with Host() as remote, host.daemon(*words, ready=running) as process:
         host.put(f"{host.home}/control/smtproutes", f":127.0.0.1:{remote.port}\n", 0o644)
         me = sender.name
         reader.file(".qmail-later", "|echo 'not yet'; exit 111\n")
@@ -110,7 +117,9 @@ def test_matchup(sent):
     found = Matchup(lines)
     assert not found.messages and not found.deliveries
     assert len(found.m) == 7 and len(found.bounces) == 2
-    assert sorted((result, user(to).replace(reader.name, "R").replace(sender.name, "S")) for result, *_, to, _, _, _ in found.d) == [
+    results = [(result, user(to).replace(reader.name, "R").replace(sender.name, "S"))
+               for result, *_, to, _, _, _ in found.d]
+    assert sorted(results) == [
         ("d", "local.nobody-at-all"), ("d", "remote.far"), ("k", "local.R"), ("k", "local.R"), ("k", "local.R-later"),
         ("k", "local.S"), ("k", "local.S"), ("k", "remote.far"), ("z", "local.R-later")]
     assert all(birth <= start <= end and size > 0 for _, birth, start, end, size, *_ in found.d)

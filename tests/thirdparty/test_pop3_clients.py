@@ -60,13 +60,15 @@ def inbox(people):
 
 def arrived(inbox, mailbox):
     """All letters are there, unchanged but for the empty line that qmail-pop3d adds, and gone from the mailbox."""
-    assert [letter.rstrip(b"\n") for letter in fetched(f"{inbox.home}/Maildir")] == [letter.rstrip(b"\n") for letter in LETTERS]
+    found = [letter.rstrip(b"\n") for letter in fetched(f"{inbox.home}/Maildir")]
+    assert found == [letter.rstrip(b"\n") for letter in LETTERS]
     assert mailbox.messages() == []
 
 
 def test_fetchmail(host, mailbox, inbox, port):
     """Into the system again through sendmail, as fetchmail's manual suggests for qmail."""
-    inbox.file(".fetchmailrc", f'poll 127.0.0.1 protocol pop3 port {port} user "{mailbox.name}" password "{mailbox.password}" sslproto "" '
+    inbox.file(".fetchmailrc", f'poll 127.0.0.1 protocol pop3 port {port} '
+                               f'user "{mailbox.name}" password "{mailbox.password}" sslproto "" '
                                f'mda "/usr/sbin/sendmail -i -f %F -- {inbox.name}"\n')
     done = host.run(tool("fetchmail"), "--nosyslog", "--nodetach", user=inbox)
     assert done.returncode == 0, done
@@ -76,8 +78,9 @@ def test_fetchmail(host, mailbox, inbox, port):
 
 def test_fetchmail_keeps_what_it_has_seen(host, mailbox, inbox, port):
     """--keep: unique ids stay the same between sessions."""
-    inbox.file(".fetchmailrc", f'poll 127.0.0.1 protocol pop3 port {port} uidl user "{mailbox.name}" password "{mailbox.password}" sslproto "" keep '
-                               f'mda "safecat Maildir/tmp Maildir/new"\n')
+    inbox.file(".fetchmailrc", f'poll 127.0.0.1 protocol pop3 port {port} uidl '
+                               f'user "{mailbox.name}" password "{mailbox.password}" sslproto "" keep '
+                               'mda "safecat Maildir/tmp Maildir/new"\n')
     for code in (0, 1):                                     # 1: no new mail
         done = host.run(tool("fetchmail"), "--nosyslog", "--nodetach", user=inbox)
         assert done.returncode == code, done
@@ -89,14 +92,16 @@ def test_getmail(host, mailbox, inbox, port):
     os.chown(f"{inbox.home}/.getmail", inbox.uid, inbox.gid)
     inbox.file(".getmail/getmailrc", f"[retriever]\ntype = SimplePOP3Retriever\nserver = 127.0.0.1\nport = {port}\n"
                                      f"username = {mailbox.name}\npassword = {mailbox.password}\n"
-                                     f"[destination]\ntype = Maildir\npath = {inbox.home}/Maildir/\n[options]\ndelete = true\n")
+                                     f"[destination]\ntype = Maildir\npath = {inbox.home}/Maildir/\n"
+                                     "[options]\ndelete = true\n")
     done = host.run(tool("getmail", "getmail6"), user=inbox)
     assert done.returncode == 0, done
     arrived(inbox, mailbox)
 
 
 def test_mpop(host, mailbox, inbox, port):
-    inbox.file(".mpoprc", f"account a\nhost 127.0.0.1\nport {port}\ntls off\nauth user\nuser {mailbox.name}\npassword {mailbox.password}\n"
+    inbox.file(".mpoprc", f"account a\nhost 127.0.0.1\nport {port}\ntls off\n"
+                          f"auth user\nuser {mailbox.name}\npassword {mailbox.password}\n"
                           f"delivery maildir {inbox.home}/Maildir\nkeep off\n")
     done = host.run(tool("mpop"), "-a", user=inbox)
     assert done.returncode == 0, done
@@ -114,7 +119,8 @@ def test_inc_of_nmh(host, mailbox, inbox, port):
 
 
 def test_a_wrong_password_is_told(host, mailbox, inbox, port):
-    inbox.file(".fetchmailrc", f'poll 127.0.0.1 protocol pop3 port {port} user "{mailbox.name}" password "wrong" sslproto "" mda "cat"\n')
+    inbox.file(".fetchmailrc", f'poll 127.0.0.1 protocol pop3 port {port} '
+                               f'user "{mailbox.name}" password "wrong" sslproto "" mda "cat"\n')
     done = host.run(tool("fetchmail"), "--nosyslog", "--nodetach", user=inbox)
     assert done.returncode == 3 and b"authorization fail" in done.stderr.lower(), done
 
@@ -144,22 +150,27 @@ def test_checkpw(host, mailbox, checker, apop):
         with login(number, mailbox.name, "mail-secret", apop) as connection:
             assert connection.stat()[0] == len(LETTERS)
             connection.quit()
-        with pytest.raises(poplib.error_proto, match="authorization failed"), login(number, mailbox.name, "wrong", apop):
+        refused = pytest.raises(poplib.error_proto, match="authorization failed")
+        with refused, login(number, mailbox.name, "wrong", apop):
             pass
 
 
 def test_a_checker_in_front_of_a_program_of_another(host, mailbox):
     """Our checkpassword leads into whatever follows: Debian's envdir, softlimit, and id."""
-    done = subprocess.run(["sh", "-c", 'exec "$@" 3<&0 </dev/null', "sh", *host.words(f"{HOME}/bin/checkpassword", tool("softlimit", "daemontools"),
+    done = subprocess.run(["sh", "-c", 'exec "$@" 3<&0 </dev/null', "sh",
+                           *host.words(f"{HOME}/bin/checkpassword", tool("softlimit", "daemontools"),
                            "-f", "100000", "sh", "-c", 'id -un; id -G; pwd; echo "$USER $HOME"')],
-                          input=f"{mailbox.name}\0{mailbox.password}\0<stamp>\0".encode(), capture_output=True, pass_fds=[], timeout=60)
-    assert done.stdout.decode() == f"{mailbox.name}\n{mailbox.gid}\n{mailbox.home}\n{mailbox.name} {mailbox.home}\n", done
+                          input=f"{mailbox.name}\0{mailbox.password}\0<stamp>\0".encode(), capture_output=True,
+                          pass_fds=[], timeout=60)
+    name, home = mailbox.name, mailbox.home
+    assert done.stdout.decode() == f"{name}\n{mailbox.gid}\n{home}\n{name} {home}\n", done
 
 
 def test_cvm_checkpassword(host, mailbox):
     """The call of cvm-checkpassword's manual: passwords of the system through cvm-unix."""
     number = free_port()
-    with host.served(number, *popup(tool("cvm-checkpassword", "cvm"), tool("cvm-unix", "cvm"), f"{HOME}/bin/qmail-pop3d", "./Maildir/")):
+    with host.served(number, *popup(tool("cvm-checkpassword", "cvm"), tool("cvm-unix", "cvm"),
+                                    f"{HOME}/bin/qmail-pop3d", "./Maildir/")):
         with login(number, mailbox.name, mailbox.password) as connection:
             assert connection.stat()[0] == len(LETTERS)
             assert connection.top(1, 0)[1][0] == b"Subject: letter 0"
@@ -170,6 +181,8 @@ def test_cvm_checkpassword(host, mailbox):
 def test_pop3front(host, mailbox):
     """Another POP3 server on a Maildir that ours serves too: same messages, same order."""
     number = free_port()
-    with host.served(number, tool("pop3front-auth", "mailfront"), tool("cvm-unix", "cvm"), tool("pop3front-maildir", "mailfront"), "Maildir"), \
-            login(number, mailbox.name, mailbox.password) as theirs, login(host.system.pop3, mailbox.name, mailbox.password) as ours:
+    with host.served(number, tool("pop3front-auth", "mailfront"), tool("cvm-unix", "cvm"),
+                     tool("pop3front-maildir", "mailfront"), "Maildir"), \
+            login(number, mailbox.name, mailbox.password) as theirs, \
+            login(host.system.pop3, mailbox.name, mailbox.password) as ours:
         assert theirs.list()[1] == ours.list()[1] and theirs.uidl()[1] == ours.uidl()[1]

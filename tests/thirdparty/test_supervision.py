@@ -32,13 +32,15 @@ class Kept:
         server = f"tcpserver -HRl localhost -c 20 -u {QMAILD} -g {NOFILES} 127.0.0.1"
         self.scripts = {
             # boot/home, with the suite's logger run by qmail-start
-            "send": f'exec env - PATH="{HOME}/bin:$PATH" \\\nqmail-start ./Maildir/ {log} t n5 s1000000 {host.place}/log',
+            "send": f'exec env - PATH="{HOME}/bin:$PATH" \\\n'
+                    f"qmail-start ./Maildir/ {log} t n5 s1000000 {host.place}/log",
             "smtpd": f"exec softlimit -d 300000000 {server} {self.ports['smtp']} {HOME}/bin/qmail-smtpd",
             "qmtpd": f"exec envdir ./env {server} {self.ports['qmtp']} {HOME}/bin/qmail-qmtpd",
             "qmqpd": f"exec {server} {self.ports['qmqp']} {HOME}/bin/qmail-qmqpd",
-            "pop3d": f"exec setlock -n {host.place}/lock tcpserver -HRl localhost 127.0.0.1 {self.ports['pop3']} {HOME}/bin/qmail-popup "
-                     f"pop.example checkpassword {HOME}/bin/qmail-pop3d Maildir",
-            **{f"listening-{name}": f"exec {HOME}/bin/qmailctl run {name}" for name in ("smtpd", "pop3d", "qmtpd", "qmqpd")},
+            "pop3d": f"exec setlock -n {host.place}/lock tcpserver -HRl localhost 127.0.0.1 {self.ports['pop3']} "
+                     f"{HOME}/bin/qmail-popup pop.example checkpassword {HOME}/bin/qmail-pop3d Maildir",
+            **{f"listening-{name}": f"exec {HOME}/bin/qmailctl run {name}"
+               for name in ("smtpd", "pop3d", "qmtpd", "qmqpd")},
         }
         owner = pwd.getpwnam("qmaill")
         for name, script in self.scripts.items():
@@ -46,7 +48,8 @@ class Kept:
             if name != "send":
                 self.script(f"{name}/log/run", f"exec {run} qmaill {log} t ./main")
         os.mkdir(f"{self.directory}/qmtpd/env")
-        for where in (f"{host.place}/log", *(f"{self.directory}/{name}/log/main" for name in self.scripts if name != "send")):
+        logs = [f"{self.directory}/{name}/log/main" for name in self.scripts if name != "send"]
+        for where in (f"{host.place}/log", *logs):
             os.mkdir(where, 0o755)
             os.chown(where, owner.pw_uid, owner.pw_gid)
 
@@ -83,13 +86,14 @@ class Kept:
         """A client of this service gets what the protocol begins with, or is kept waiting for its own first word."""
         try:
             with socket.create_connection(("127.0.0.1", self.ports[name]), timeout=10) as client:
-                return client.recv(3) in (b"220", b"+OK") if "mtp" in name.replace("qmtp", "") or "pop3" in name else True
+                return not name.endswith(("smtp", "pop3")) or client.recv(3) in (b"220", b"+OK")
         except OSError:
             return False
 
     def up(self):
         """True when every service runs and answers."""
-        missing = [name for name in self.scripts if not self.pid(name)] + [name for name in self.ports if not self.answers(name)]
+        missing = [name for name in self.scripts if not self.pid(name)]
+        missing += [name for name in self.ports if not self.answers(name)]
         print("missing:", missing)
         return not missing and "status: local 0/" in self.log("send")
 
@@ -119,8 +123,8 @@ def kept(place, request):
 
 
 def left(kept):
-    """Processes below this installation's place, or that it started, that still run."""
-    return proc.of(kept.host.home) + [pid for pid in filter(str.isdigit, os.listdir("/proc")) if in_namespace(pid, kept)]
+    """Processes of this installation that still run."""
+    return [pid for pid in filter(str.isdigit, os.listdir("/proc")) if in_namespace(pid, kept)]
 
 
 def in_namespace(pid, kept):
@@ -188,7 +192,8 @@ def test_restarts(kept, person, letter):
 def strays(kept):
     """Processes of services before the present ones."""
     alive = {process.pid: process for process in proc.of(HOME) if in_namespace(process.pid, kept)}
-    first = [process for process in alive.values() if process.parent not in alive or alive[process.parent].program != process.program]
+    first = [process for process in alive.values() if process.parent not in alive
+             or alive[process.parent].program != process.program]
     services = {kept.pid(name) for name in kept.scripts}
     return [process for process in first if "--listen" in process.words and process.pid not in services] + \
         [name for name in ("qmail-send", "qmail-rspawn", "qmail-clean", "qmail-lspawn", "qmail-queue")
