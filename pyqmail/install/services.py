@@ -22,6 +22,7 @@ SERVICES = (
 )
 NAMES = tuple(service.name for service in SERVICES)
 RULES = ("control/tcp.smtp", "control/tcp.pop3", "control/tcp.qmtp", "control/tcp.qmqp")
+SYSTEM_HOME = "/var/qmail"
 DEV_LOG = "/dev/log"
 PATH = b"/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
@@ -47,16 +48,21 @@ def command(service):
     return argv, {b"PATH": os.fsencode(home.path("bin")) + b":" + PATH}
 
 
+def by_syslog():
+    """True if syslog keeps our log. A further installation keeps its own: their lines would not be told apart."""
+    return home.HOME == SYSTEM_HOME and os.path.exists(DEV_LOG)
+
+
 def logger(name):
-    """argv of the logger for a listener: syslog where there is one, else files below log/."""
-    if os.path.exists(DEV_LOG):
+    """argv of the logger for a listener: syslog, or files below log/."""
+    if by_syslog():
         return [os.fsencode(home.program("splogger")), os.fsencode(name)]
     return [os.fsencode(home.program("qmail-log")), os.fsencode(home.path("log", name))]
 
 
 def log_place(name):
     """Where to read what a service says, for people."""
-    if os.path.exists(DEV_LOG):
+    if by_syslog():
         tag = "qmail" if name == "send" else name
         return f"syslog, facility mail, tag {tag} (journalctl -t {tag}, or /var/log/mail.log)"
     return home.path("log", name, "current")
@@ -166,7 +172,7 @@ def become(service):
     pidfile.note(service.name, os.getpid())
     argv, env = command(service)
     os.chdir("/")
-    os.execve(argv[0], argv, env)
+    child.execute(argv, env)
 
 
 def compile_rules():

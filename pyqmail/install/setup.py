@@ -14,7 +14,6 @@ from ..base.errors import Temporary, text
 from ..users import passwd
 from . import commands, dependencies, hands, hier, interpreter, mailboxes, manual, services, settings, startup, users
 
-SYSTEM_HOME = "/var/qmail"
 PRIVATE_HOME = "~/pyqmail-home"
 RULES = '127.:allow,RELAYCLIENT=""\n::1:allow,RELAYCLIENT=""\n:allow\n'
 PORTS = {"smtp": (25, 2525), "pop3": (110, 2110)}      # of a system, of a private home
@@ -30,7 +29,7 @@ class Setup:
         self.root = os.geteuid() == 0
         self.smtp = settings.addresses(smtp, PORTS["smtp"][not self.root], everywhere=self.root)
         self.pop3 = settings.addresses(pop3, PORTS["pop3"][not self.root], everywhere=self.root)
-        self.system_wide = self.root and directory == SYSTEM_HOME
+        self.system_wide = self.root and directory == services.SYSTEM_HOME
         self.kept = []              # programs of bin/ that somebody put there
         self.password = None        # the POP3 password made for a private home
 

@@ -95,7 +95,7 @@ def hand_over(directory, argv):
 
 def install(options):
     from ..install import setup, tour     # only here: tomllib, socket look-ups and the rest
-    default = setup.SYSTEM_HOME if os.geteuid() == 0 else os.path.expanduser(setup.PRIVATE_HOME)
+    default = services.SYSTEM_HOME if os.geteuid() == 0 else os.path.expanduser(setup.PRIVATE_HOME)
     directory = os.path.realpath(options.get("home", default))
     run = setup.Setup(os.path.realpath(home.HOME), directory, tell=say,
                       **{name: options.get(name) for name in ("smtp", "pop3", "venv")})
