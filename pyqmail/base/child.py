@@ -1,8 +1,11 @@
-"""Starting programs: the only place that forks and executes (service processes apart)."""
+"""Starting processes and programs: the place that forks, executes and waits."""
 import errno
 import os
+import sys
 
-from . import sig
+from . import errors, netio, sig
+
+DEFAULT_PATH = b"/bin:/usr/bin"         # where programs are looked up if PATH is not set
 
 
 def environment():
@@ -27,9 +30,9 @@ def start(path, argv, fds, *, cwd=None, env=None, search=None, failed=120, prepa
 
     fds: {descriptor in the child: descriptor here}; all others are closed in the child unless
     they are inheritable. search: a PATH (bytes) along which `path` is looked up; a script without
-    "#!" found there is run by sh, as execvp has it. prepare() runs in the child before the descriptors are put in place. A child that cannot execute ends with
-    status `failed`, or with failed(OSError) if that is callable; one that cannot enter `cwd`
-    ends with 61. Raises OSError if it cannot fork.
+    "#!" found there is run by sh, as execvp has it. prepare() runs in the child before the descriptors
+    are put in place. A child that cannot execute ends with status `failed`, or with failed(OSError) if
+    that is callable; one that cannot enter `cwd` ends with 61. Raises OSError if it cannot fork.
     """
     env = environment() if env is None else env     # here: after a change of uid /proc hides it
     pid = os.fork()
@@ -63,10 +66,59 @@ def start(path, argv, fds, *, cwd=None, env=None, search=None, failed=120, prepa
 def execute_script(name, argv, env, search):
     """Execute sh with the first program of this name, looked up along `search` unless it has a slash.
     Returns if there is none."""
-    places = [name] if b"/" in name else [b"%b/%b" % (place or b".", name) for place in search.split(b":")]
-    for place in places:
+    place = find(name, search)
+    if place is not None:
+        os.execve("/bin/sh", ["/bin/sh", place, *argv[1:]], env)
+
+
+def search_path(environ=os.environb):
+    """Where programs are looked up: PATH as these variables have it."""
+    return environ.get(b"PATH", DEFAULT_PATH)
+
+
+def find(name, search):
+    """The path (bytes) of the first program `name` along `search`, a PATH; of a name with a slash itself. None if
+    nothing there can be executed."""
+    for place in [name] if b"/" in name else [b"%b/%b" % (place or b".", name) for place in search.split(b":")]:
         if os.access(place, os.X_OK) and not os.path.isdir(place):
-            os.execve("/bin/sh", ["/bin/sh", place, *argv[1:]], env)
+            return place
+    return None
+
+
+def fork(run, failed=errors.TEMPORARY):
+    """Fork a process that carries out run() and nothing else; returns its pid. Raises OSError.
+
+    It ends with the exit code that run() returns, 0 for None; with `failed` after an exception, which is
+    told in one line. It never comes back into our code, not even through a `finally`.
+    """
+    pid = os.fork()
+    if pid:
+        return pid
+    status = failed
+    try:
+        status = run() or 0
+    except Exception as why:
+        errors.say(os.path.basename(sys.argv[0]), ": alert: ", errors.unforeseen(why))
+    finally:
+        os._exit(status)
+
+
+def result_of(work, limit):
+    """(exit code, bytes) of a process that carries out work(), which returns the bytes; at most `limit` of them
+    are kept. Raises OSError."""
+    reader, writer = os.pipe()
+    try:
+        try:
+            pid = fork(lambda: netio.write_all(writer, work()))
+        finally:
+            os.close(writer)
+        try:
+            data = netio.read_all(reader, limit)
+        finally:
+            status = wait(pid)
+        return status, data
+    finally:
+        os.close(reader)
 
 
 def execute(argv, env):
@@ -136,3 +188,15 @@ def keep_error_descriptor():
 def wait(pid):
     """The exit code of a child; minus the signal's number if one ended it."""
     return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+
+
+def reap():
+    """(pid, exit code or minus the signal's number) of every child that has ended by now."""
+    while True:
+        try:
+            pid, status = os.waitpid(-1, os.WNOHANG)
+        except ChildProcessError:
+            return
+        if not pid:
+            return
+        yield pid, os.waitstatus_to_exitcode(status)

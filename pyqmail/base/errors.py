@@ -169,9 +169,14 @@ def run(main):
     except KeyboardInterrupt:
         status = TEMPORARY
     except Exception as why:        # a bug, no memory: the mail waits
-        say(name, ": fatal: ", f"{type(why).__name__}: {why}"[:500].replace("\n", " "), where(why))
+        say(name, ": fatal: ", unforeseen(why))
         status = TEMPORARY
     os._exit(status)
+
+
+def unforeseen(why):
+    """An exception that nobody expected, in one line: "KeyError: 'me' (service.py:70)"."""
+    return f"{type(why).__name__}: {why}"[:500].replace("\n", " ") + where(why)
 
 
 def where(why):

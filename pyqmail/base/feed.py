@@ -3,7 +3,6 @@ import os
 
 from . import child, errors, netio, sig
 from .errors import Temporary, text
-from .verdict import search_path
 
 HELD = 8192                         # the last bytes, up to so many, are written without asking whether they are wanted
 PIECE = 65536
@@ -22,7 +21,7 @@ class Feed:
         except OSError as why:
             raise Temporary(f"unable to create pipe: {text(why)}") from None
         try:
-            self.pid = child.start(argv[0], argv, {0: reader}, env=environ, search=search_path(environ),
+            self.pid = child.start(argv[0], argv, {0: reader}, env=environ, search=child.search_path(environ),
                                    failed=complain)
         except OSError as why:
             raise Temporary(f"unable to fork: {text(why)}") from None

@@ -16,7 +16,7 @@ import selectors
 import socket
 import time
 
-from . import accounts, control, errors, gate, prot, sig
+from . import accounts, child, control, errors, gate, limits, prot, sig
 from .endpoint import bind, parse
 
 NO_FAMILY = (errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL)
@@ -24,6 +24,7 @@ GRACE = 60                          # s; sessions get this long to end after SIG
 PROCESSES = 4                       # workers at most; one a processor
 FIRST_PASSED = 3                    # the descriptor at which systemd's sockets start
 RESTART = 1                         # s between two starts of the same worker
+DESCRIPTORS = 8                     # of a connection that submits to a program, at most
 FULL_PAUSE = 0.5                    # s without accepting when descriptors or memory have run out
 
 
@@ -84,15 +85,14 @@ def serve(name, listening, run, *, total, role):
     total: connections at once, over all workers: each has its share and stops accepting when it is
     used up, so that the next connection waits in the kernel or goes to a worker with room.
     """
-    reader, writer = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
-    sig.wakeup(writer)
+    reader, _ = sig.wake_pipe()
     asked = []
     sig.catch(sig.TERM, lambda: asked.append(sig.TERM))
     sig.catch(sig.HUP, lambda: asked.append(sig.HUP))
     sig.catch(sig.CHLD, lambda: None)
     if role is not None and os.geteuid() == 0:
         prot.become(*accounts.ids(role))
-    raise_descriptor_limit(total)
+    limits.descriptors(DESCRIPTORS * total + 64)
     table = gate.Table(total)
     count = max(1, min(len(os.sched_getaffinity(0)), PROCESSES, total))
     waiting = [Worker(listening, total // count + (n < total % count), table) for n in range(count)]
@@ -102,14 +102,14 @@ def serve(name, listening, run, *, total, role):
         while sig.TERM not in asked:
             while waiting and time.monotonic() >= not_before:
                 try:
-                    running[start(name, waiting[-1], run)] = waiting[-1]
+                    running[start(waiting[-1], run)] = waiting[-1]
                     waiting.pop()
                 except OSError as why:
                     errors.say(name, ": alert: unable to fork: ", errors.text(why))
                     not_before = time.monotonic() + RESTART
             selector.select(RESTART if waiting else None)
-            drain(reader)
-            for pid, status in reap():
+            sig.drain(reader)
+            for pid, status in child.reap():
                 if pid in running:
                     worker = running.pop(pid)
                     table.forget(pid)
@@ -126,7 +126,7 @@ def serve(name, listening, run, *, total, role):
     return 0
 
 
-def start(name, worker, run):
+def start(worker, run):
     """Fork one worker; returns its pid. Raises OSError.
 
     A signal meant for the worker must not find our handlers in it.
@@ -134,39 +134,20 @@ def start(name, worker, run):
     parent = os.getpid()
     sig.block(sig.TERM, sig.HUP)
     try:
-        pid = os.fork()
-    except OSError:
-        sig.unblock(sig.TERM, sig.HUP)
-        raise
-    if pid:
-        sig.unblock(sig.TERM, sig.HUP)
-        return pid
-    status = 1
-    try:
-        sig.wakeup(-1)
-        sig.default(sig.TERM, sig.CHLD)
-        sig.ignore(sig.HUP)         # it has read nothing yet that could be old
-        sig.unblock(sig.TERM, sig.HUP)
-        prot.die_with_parent(sig.TERM)
-        if os.getppid() == parent:
-            run(worker)
-        status = 0
-    except Exception as why:        # the parent starts another
-        errors.say(name, ": alert: worker: ", f"{type(why).__name__}: {why}"[:300], errors.where(why))
+        return child.fork(lambda: live(parent, worker, run))
     finally:
-        os._exit(status)
+        sig.unblock(sig.TERM, sig.HUP)
 
 
-def reap():
-    """(pid, status) of every child that has ended."""
-    while True:
-        try:
-            pid, status = os.waitpid(-1, os.WNOHANG)
-        except ChildProcessError:
-            return
-        if not pid:
-            return
-        yield pid, os.waitstatus_to_exitcode(status)
+def live(parent, worker, run):
+    """A worker's life."""
+    sig.wakeup(-1)
+    sig.default(sig.TERM, sig.CHLD)
+    sig.ignore(sig.HUP)             # it has read nothing yet that could be old
+    sig.unblock(sig.TERM, sig.HUP)
+    prot.die_with_parent(sig.TERM)
+    if os.getppid() == parent:
+        run(worker)
 
 
 def tell(pids, number):
@@ -174,7 +155,7 @@ def tell(pids, number):
         try:
             os.kill(pid, number)
         except ProcessLookupError:
-            pass                    # it ended just now: reap() will find it
+            pass                    # it ended just now: it will be reaped
 
 
 def end(running):
@@ -182,29 +163,11 @@ def end(running):
     tell(running, sig.TERM)
     deadline = time.monotonic() + GRACE + 5
     while running and time.monotonic() < deadline:
-        for pid, _ in reap():
+        for pid, _ in child.reap():
             running.pop(pid, None)
         if running:
             time.sleep(0.05)
     tell(running, sig.KILL)
-
-
-def drain(fd):
-    try:
-        while os.read(fd, 512):
-            pass
-    except BlockingIOError:
-        pass
-
-
-def raise_descriptor_limit(total):
-    """A connection that submits to a program uses six descriptors at once."""
-    import resource
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = 8 * total + 64
-    if soft != resource.RLIM_INFINITY and soft < wanted:
-        limit = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
-        resource.setrlimit(resource.RLIMIT_NOFILE, (limit, hard))
 
 
 def accept(listener):

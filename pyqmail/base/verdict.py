@@ -2,13 +2,6 @@
 from . import child
 from .errors import PERMANENT, TEMPORARY, Temporary, passing, text
 
-DEFAULT_PATH = b"/bin:/usr/bin"         # where programs are looked up if PATH is not set
-
-
-def search_path(environ):
-    return environ.get(b"PATH", DEFAULT_PATH)
-
-
 def cannot_run(why):
     """The exit code of a child that cannot be executed: temporary trouble or none that will go away."""
     return TEMPORARY if passing(why) else PERMANENT
@@ -19,7 +12,7 @@ def agrees(argv):
     and for a program that does not exist. Raises Temporary for code 111 and for a crash."""
     environ = child.environment()
     try:
-        pid = child.start(argv[0], argv, {}, env=environ, search=search_path(environ), failed=cannot_run)
+        pid = child.start(argv[0], argv, {}, env=environ, search=child.search_path(environ), failed=cannot_run)
     except OSError as why:
         raise Temporary(f"unable to fork: {text(why)}") from None
     code = child.wait(pid)

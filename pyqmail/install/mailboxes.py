@@ -38,17 +38,15 @@ def make_as(uid, gid, directory):
 def as_user(uid, gid, work):
     """Carry out work() in a child that is this user for good (in a private home we are it already).
     True if work() returned something true."""
-    pid = os.fork()
-    if pid:
-        return child.wait(pid) == 0
-    try:
+    def do():
         prot.become(uid, gid)
         os.umask(0o077)
-        os._exit(0 if work() else 1)
-    except OSError as why:
-        errors.say("warning: uid ", str(uid), ": ", repr(why.filename), ": ", errors.text(why))
-    finally:
-        os._exit(1)
+        try:
+            return 0 if work() else 1
+        except OSError as why:
+            errors.say("warning: uid ", str(uid), ": ", repr(why.filename), ": ", errors.text(why))
+            return 1
+    return child.wait(child.fork(do)) == 0
 
 
 def make(path):

@@ -9,7 +9,7 @@ import os
 import select
 import time
 
-from ..base import errors, pidfile, sig
+from ..base import child, errors, pidfile, sig
 from . import services
 
 PAUSE = 1.0                         # s between two starts of the same program
@@ -51,8 +51,7 @@ def as_new():
 class Supervisor:
     def __init__(self):
         self.programs, self.loggers, self.ending = [], [], False
-        self.wake, writer = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
-        sig.wakeup(writer)
+        self.wake, _ = sig.wake_pipe()
         sig.catch(sig.TERM, self.end)
         sig.catch(sig.CHLD, lambda: None)
         sig.ignore(sig.HUP, sig.INT, sig.PIPE)
@@ -103,20 +102,14 @@ class Supervisor:
         idle = [kept.due() for kept in (*self.loggers, *self.programs) if not kept.pid]
         patience = max(0.0, min(idle) - time.monotonic()) if idle and not self.ending else None
         if select.select([self.wake], [], [], patience)[0]:
-            os.read(self.wake, 512)
-        while True:
-            try:
-                pid, status = os.waitpid(-1, os.WNOHANG)
-            except ChildProcessError:
-                return
-            if not pid:
-                return
+            sig.drain(self.wake)
+        for pid, status in child.reap():
             for kept in (*self.loggers, *self.programs):
                 if kept.pid == pid:
                     kept.ended()
                     if not self.ending:
                         errors.say(f"qmailctl: warning: {kept.name} ended with status "
-                                   f"{os.waitstatus_to_exitcode(status)}, starting it again")
+                                   f"{status}, starting it again")
 
     def end_loggers(self):
         """They end when nobody can write to them any more."""
@@ -128,6 +121,7 @@ class Supervisor:
             self.reap_loggers()
 
     def reap_loggers(self):
-        for logger in self.loggers:
-            if logger.pid and os.waitpid(logger.pid, os.WNOHANG)[0]:
-                logger.pid = 0
+        for pid, _ in child.reap():
+            for logger in self.loggers:
+                if logger.pid == pid:
+                    logger.pid = 0

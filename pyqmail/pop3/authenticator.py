@@ -13,7 +13,7 @@ import socket
 import time
 
 from ..auth import accounts, accounts_pam, checkpassword
-from ..base import accounts as roles, child, errors, gate, home, listen, netio, prot, sig
+from ..base import accounts as roles, child, errors, gate, home, listen, prot, sig
 from . import handover, serve, session
 
 NAME = "qmail-popup"
@@ -37,8 +37,7 @@ class Authenticator:
     def run(self, front):
         """Serve logins until SIGTERM, then pass it on to the process `front`, serve what it still
         sends and return 0. Returns 111 when `front` ends by itself. Sessions go on by themselves."""
-        reader, writer = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
-        sig.wakeup(writer)
+        reader, _ = sig.wake_pipe()
         ends, hangups = [], []
         sig.catch(sig.TERM, lambda: ends.append(True))
         sig.catch(sig.HUP, lambda: hangups.append(True))
@@ -57,13 +56,13 @@ class Authenticator:
                     listen.tell([front], sig.HUP)
                 for key, _ in selector.select():
                     if key.fd == reader:
-                        listen.drain(reader)
+                        sig.drain(reader)
                     elif not self.receive():
                         return status       # every worker has gone
                 self.reap(front, status)
 
     def reap(self, front, status):
-        for pid, result in listen.reap():
+        for pid, result in child.reap():
             if pid == front and status:
                 errors.say(NAME, f": alert: accept process {pid} ended with status {result}")
             customer = self.sessions.pop(pid, None)
@@ -102,23 +101,12 @@ class Authenticator:
             refuse(connection, b"too many sessions, try again later")
             return
         try:
-            pid = os.fork()
+            pid = child.fork(lambda: self.attend(connection, peer, name, secret, stamp))
         except OSError as why:
             errors.say(NAME, ": warning: unable to fork: ", errors.text(why))
             refuse(connection, b"unable to fork")
             return
-        if pid:
-            self.sessions[pid] = peer.customer
-            return
-        status = errors.TEMPORARY
-        try:
-            status = self.attend(connection, peer, name, secret, stamp)
-        except serve.Gone:
-            status = 0
-        except Exception as why:
-            errors.say(NAME, ": warning: ", f"{type(why).__name__}: {why}"[:300], errors.where(why))
-        finally:
-            os._exit(status)
+        self.sessions[pid] = peer.customer
 
     def attend(self, connection, peer, name, secret, stamp):
         """The life of a login's process: check, become the user, be his session."""
@@ -144,7 +132,10 @@ class Authenticator:
                 return 0
             errors.say(NAME, ": login failed: ", quoted(name), f" from {peer.ip}")
         time.sleep(max(0, started + self.delay - time.monotonic()))
-        serve.Client(0, 1).write(session.error(failure))
+        try:
+            serve.Client(0, 1).write(session.error(failure))
+        except serve.Gone:
+            pass
         return 1
 
     def session(self, name, secret, login, peer):
@@ -163,7 +154,7 @@ class Authenticator:
 
     def other_checker(self, login, peer):
         """The configured checker as a program of its own, with descriptors 0 and 1."""
-        path = os.fsencode(home.path("bin")) + b":" + os.environb.get(b"PATH", b"/bin:/usr/bin")
+        path = os.fsencode(home.path("bin")) + b":" + child.search_path()
         os.environb.clear()
         os.environb.update({b"PATH": path, **peer.environ})
         status = checkpassword.ask(self.checker, login, path)
@@ -176,18 +167,7 @@ class Authenticator:
 
 def checked(name, secret):
     """accounts.authenticate() in a process of its own. Raises Temporary, OSError."""
-    reader, writer = os.pipe()
-    try:
-        pid = os.fork()
-        if not pid:
-            check(writer, name, secret)
-    finally:
-        os.close(writer)
-    try:
-        answer = netio.read_all(reader, ANSWER)
-    finally:
-        os.close(reader)
-        status = child.wait(pid)
+    status, answer = child.result_of(lambda: check(name, secret), ANSWER)
     fields = answer.split(b"\0")
     if status == 0 and answer == b"-":
         return None
@@ -199,24 +179,17 @@ def checked(name, secret):
                            f"the password check ended with status {status}")
 
 
-def check(writer, name, secret):
-    """The whole life of the process that compares a password; its answer goes to the descriptor `writer`."""
-    status = 1
+def check(name, secret):
+    """The whole life of the process that compares a password: its answer."""
+    sig.default(sig.ALRM)           # ends the process even inside a library that hangs
+    sig.alarm(CHECK_TIME)
     try:
-        sig.default(sig.ALRM)       # ends the process even inside a library that hangs
-        sig.alarm(CHECK_TIME)
-        try:
-            found = accounts.authenticate(name, secret)
-            answer = b"-" if found is None else b"\0".join((
-                b"=", found.name, b"%d" % found.uid, b"%d" % found.gid, found.home, found.shell))
-        except errors.Temporary as why:
-            answer = b"!\0" + os.fsencode(str(why)).replace(b"\0", b"?")
-        netio.write_all(writer, answer)
-        status = 0
-    except Exception as why:
-        errors.say(NAME, ": alert: ", f"{type(why).__name__}: {why}"[:300], errors.where(why))
-    finally:
-        os._exit(status)
+        found = accounts.authenticate(name, secret)
+    except errors.Temporary as why:
+        return b"!\0" + os.fsencode(str(why)).replace(b"\0", b"?")
+    if found is None:
+        return b"-"
+    return b"\0".join((b"=", found.name, b"%d" % found.uid, b"%d" % found.gid, found.home, found.shell))
 
 
 class Peer:

@@ -5,18 +5,16 @@ ends here as a name and a secret, which go with his connection to the authentica
 """
 import asyncio
 import os
-import resource
 import socket
 import time
 
 from ..auth import checkpassword
-from ..base import errors, gate, listen, prot, sig
+from ..base import errors, gate, limits, listen, prot, sig
 from . import handover, session, wire
 
 NAME = "qmail-popup"
 RULES = "control/tcp.pop3.cdb"
 LOGIN_TIME = 60                     # s from the greeting to the login
-MEMORY = 1 << 30                    # bytes of data a worker may have
 RETRY = 0.02                        # s; the authenticator's queue is full
 
 
@@ -32,7 +30,7 @@ class Front:
 
     def run(self, worker):
         prot.not_dumpable()
-        resource.setrlimit(resource.RLIMIT_DATA, (MEMORY, MEMORY))
+        limits.memory()
         asyncio.run(self.work(worker))
 
     async def work(self, worker):
@@ -77,7 +75,7 @@ class Front:
         except OSError:
             pass                    # the client has gone
         except Exception as why:
-            errors.say(NAME, ": alert: ", repr(why)[:300], errors.where(why))
+            errors.say(NAME, ": alert: ", errors.unforeseen(why))
         finally:
             doors.leave(visit)
             room.release()

@@ -15,7 +15,6 @@ uid 0, locked, expired and password-less accounts are refused. Everything after 
 Source: checkpassword(8), the checkpassword interface.
 """
 import errno
-import os
 
 from ..auth import accounts, checkpassword
 from ..base import child, errors

@@ -11,8 +11,9 @@ it fails the client is told so. One attempt a connection. Exit code: always 1.
 Listening, it answers as control/me and runs the checker of control/pop3checker, by default
 `checkpassword qmail-pop3d Maildir`; these two, as long as they are pyqmail's own, run in process.
 control/concurrencypop3 (100) bounds the sessions at once, control/concurrencyperip (half of that)
-those of one address, control/tcp.pop3.cdb says who may connect; -v logs connections and logins, failed logins are logged always. SIGHUP: rules are read
-again. SIGTERM: ends, exit code 0; sessions go on to their own end.
+those of one address, control/tcp.pop3.cdb says who may connect; -v logs connections and logins, failed
+logins are logged always. SIGHUP: rules are read again. SIGTERM: ends, exit code 0; sessions go on to
+their own end.
 
 **Security**: started as root for the checker's sake, it talks to the client in a child that has
 become qmaild; root gets two fields of bounded length from it and never looks into them. Listening,
@@ -23,7 +24,7 @@ import os
 import time
 
 from ..auth import checkpassword
-from ..base import accounts, control, errors, prot, sig
+from ..base import accounts, child, control, errors, prot, sig
 from ..pop3 import apart, serve, session
 
 CHECKER = b"checkpassword qmail-pop3d Maildir"
@@ -51,9 +52,8 @@ def attempt(client, host, checker):
     login = (apart if os.geteuid() == 0 else serve).authorize(client, stamp)
     if login is None:
         return
-    path = os.environb.get(b"PATH", b"/bin:/usr/bin")
     try:
-        status = checkpassword.ask(checker, checkpassword.encode(*login, stamp), path)
+        status = checkpassword.ask(checker, checkpassword.encode(*login, stamp), child.search_path())
     except OSError:
         client.write(session.error(b"unable to fork"))
         return
@@ -93,20 +93,14 @@ def start_front(sockets, total, receiving, settings):
     """Fork the parent of the accept workers; returns its pid. settings: of front.Front."""
     from ..base import listen as listening          # see listen()
     parent = os.getpid()
-    pid = os.fork()
-    if pid:
-        return pid
-    status = errors.TEMPORARY
-    try:
+
+    def live():
         receiving.close()
         from ..pop3 import front                    # asyncio: only in the processes that use it
         prot.become(*accounts.ids("qmaild"))
         prot.no_new_privileges()
         prot.die_with_parent(sig.TERM)
-        if os.getppid() == parent:
-            run = front.Front(*settings).run
-            status = listening.serve("qmail-popup", sockets, run, total=total, role="qmaild")
-    except Exception as why:
-        errors.say("qmail-popup: alert: ", f"{type(why).__name__}: {why}"[:300], errors.where(why))
-    finally:
-        os._exit(status)
+        if os.getppid() != parent:
+            return errors.TEMPORARY
+        return listening.serve("qmail-popup", sockets, front.Front(*settings).run, total=total, role="qmaild")
+    return child.fork(live)

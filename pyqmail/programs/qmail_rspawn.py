@@ -86,16 +86,13 @@ async def serve(limit, width, owner):
         if program is None:
             return await carrier.deliver(message, host, order.sender, order.recipient)
         try:
-            status, output = await children.run([program, host, order.sender, order.recipient], search_path(), message)
+            status, output = await children.run([program, host, order.sender, order.recipient], child.search_path(),
+                                                message)
         except orders.Refused as refused:
             return refused.report
         return reports.ended(status, output)
 
     await Spawner(carry, limit, width, owner).run()
-
-
-def search_path():
-    return os.environb.get(b"PATH", os.fsencode(os.defpath))
 
 
 def foreign():
@@ -107,9 +104,5 @@ def foreign():
     if named is not None:
         return named
     own = os.fsencode(home.program("qmail-remote"))
-    for directory in search_path().split(b":"):
-        path = os.path.join(directory, b"qmail-remote")
-        if os.access(path, os.X_OK) and os.path.isfile(path):
-            own_place = os.path.realpath(path) == os.path.realpath(own)
-            return None if own_place and home.ours("qmail-remote") else path
-    return None if home.ours("qmail-remote") else own
+    found = child.find(b"qmail-remote", child.search_path()) or own
+    return None if os.path.realpath(found) == os.path.realpath(own) and home.ours("qmail-remote") else found

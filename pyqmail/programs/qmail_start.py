@@ -21,7 +21,7 @@ Source: qmail-start(8).
 """
 import os
 
-from ..base import accounts, child, control, errors, home, pidfile, prot, sig
+from ..base import accounts, child, control, errors, home, pidfile, prot
 
 CANNOT = errors.TEMPORARY
 NARROW = 120                        # more remote deliveries at once need the two-byte delivery numbers of --wide
@@ -57,9 +57,8 @@ def main(argv):
     prot.become(accounts.uid("qmails"), qmail)
     child.place({0: log, 1: to_lspawn[1], 2: from_lspawn[0], 3: to_rspawn[1], 4: from_rspawn[0],
                  5: to_clean[1], 6: from_clean[0]})
-    sig.default(sig.PIPE, sig.XFSZ)
     try:
-        os.execvpe(b"qmail-send", [b"qmail-send", *(b"--wide-remote",)[:wide]], environment)
+        child.execute([b"qmail-send", *(b"--wide-remote",)[:wide]], environment)
     except OSError:
         return CANNOT
 
@@ -76,11 +75,7 @@ def own_descriptors():
 def start(argv, fds, role=None, gid=None):
     """Fork and execute argv[0], found along PATH, as `role` with gid as its only group; root if None."""
     prepare = (lambda: confine(accounts.uid(role), gid)) if role else None
-    return child.start(argv[0], argv, fds, search=search_path(), failed=CANNOT, prepare=prepare)
-
-
-def search_path():
-    return os.environb.get(b"PATH", os.fsencode(os.defpath))
+    return child.start(argv[0], argv, fds, search=child.search_path(), failed=CANNOT, prepare=prepare)
 
 
 def start_logger(argv):
@@ -93,20 +88,14 @@ def start_logger(argv):
 
 def start_queue_service(log):
     """The queue service as no child of ours (qmail-send waits for children it knows), following our pid."""
-    between = os.fork()
-    if between:
-        if child.wait(between):
-            raise errors.Temporary("unable to start the queue service")
-        return
-    status = CANNOT
-    try:
-        program = os.fsencode(home.program("qmail-queue"))
+    program, pid = os.fsencode(home.program("qmail-queue")), os.getpid()
+
+    def between():
         null = os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC)
-        child.start(program, [program, b"--service", b"--follow", b"%d" % os.getppid()],
-                    {0: null, 1: log, 2: log}, failed=CANNOT, prepare=become_qmailq)
-        status = 0
-    finally:
-        os._exit(status)
+        child.start(program, [program, b"--service", b"--follow", b"%d" % pid], {0: null, 1: log, 2: log},
+                    failed=CANNOT, prepare=become_qmailq)
+    if child.wait(child.fork(between)):
+        raise errors.Temporary("unable to start the queue service")
 
 
 def become_qmailq():
@@ -130,8 +119,5 @@ def wide_remote():
 
 def ours_is_found(name):
     """True if looking `name` up along PATH gives pyqmail's own program."""
-    for directory in search_path().split(b":"):
-        path = os.path.join(directory, os.fsencode(name))
-        if os.access(path, os.X_OK):
-            return home.ours(name) and os.path.samefile(path, home.program(name))
-    return False
+    found = child.find(os.fsencode(name), child.search_path())
+    return found is not None and home.ours(name) and os.path.samefile(found, home.program(name))

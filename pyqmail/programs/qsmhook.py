@@ -20,7 +20,6 @@ import os
 from ..base import child, errors, netio, sig
 from ..base.errors import Permanent, Temporary, passing
 from ..base.options import BadOption, Options
-from ..base.verdict import search_path
 
 VARIABLES = (b"DTLINE", b"RPLINE", b"UFLINE", b"LOCAL", b"HOST", b"SENDER")
 PIECE = 65536
@@ -75,7 +74,7 @@ def run(command, environ, head):
     """Feed the command `head` and descriptor 0; returns its exit code. Raises Temporary."""
     try:
         reader, writer = os.pipe()
-        pid = child.start(command[0], command, {0: reader}, env=environ, search=search_path(environ), failed=cannot_run)
+        pid = child.start(command[0], command, {0: reader}, env=environ, search=child.search_path(environ), failed=cannot_run)
     except OSError as why:
         raise Temporary("temporary problem") from why
     os.close(reader)

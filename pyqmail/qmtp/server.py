@@ -6,10 +6,9 @@ queue service; a qmail-queue put in its place may be set-uid and hungry.
 """
 import asyncio
 import os
-import resource
 import time
 
-from ..base import control, errors, gate, home, listen, prot, sig
+from ..base import control, errors, gate, home, limits, listen, prot, sig
 from ..queue.flow import Flow
 from . import session as events
 from .wire import NEED_DATA
@@ -17,7 +16,6 @@ from .wire import NEED_DATA
 READ = 65_536
 SESSION = 3600                      # s that a whole session may take
 TOTAL, TOTAL_MAX = 100, 10_000      # connections at once
-MEMORY = 1 << 30                    # bytes of data a worker may have
 
 
 class Protocol:
@@ -82,7 +80,7 @@ class Server:
             foreign = False         # unreadable rules admit nobody
         if not foreign:
             prot.no_new_privileges()
-            resource.setrlimit(resource.RLIMIT_DATA, (MEMORY, MEMORY))
+            limits.memory()
         return not foreign
 
     def reload(self):
@@ -121,7 +119,7 @@ class Server:
         except TimeoutError:
             pass
         except Exception as why:    # a control file, a bug, no memory: this client comes again, the others go on
-            errors.say(self.protocol.name, ": alert: ", f"{type(why).__name__}: {why}"[:300], errors.where(why))
+            errors.say(self.protocol.name, ": alert: ", errors.unforeseen(why))
         finally:
             self.gate.leave(visit, status)
             self.room.release()

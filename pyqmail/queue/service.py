@@ -16,20 +16,19 @@ import fcntl
 import itertools
 import os
 import queue
-import resource
 import select
 import socket
 import struct
 import threading
 import time
 
-from ..base import accounts, child, durable, errors, home, prot, sig
+from ..base import accounts, child, durable, errors, home, limits, prot, sig
 from . import insert, wire
 
 PER_USER = {"qmaild": 200, "qmails": 100}       # submissions at once: the network, bounces
 PER_STRANGER = 50                   # of any other uid
 STRANGERS = 150                     # of all other uids together: they cannot take the places of those two
-DESCRIPTORS = 8 * (sum(PER_USER.values()) + STRANGERS) + 64
+DESCRIPTORS = 8 * (sum(PER_USER.values()) + STRANGERS) + 64     # a submission uses five
 IDLE = 3600                         # s; a submission that sends nothing for so long is given up
 REQUEST_TIME = 10                   # s for the request packet to arrive
 QUEUE_TRIES = 300                   # times 0.1 s until a missing queue/ is an error
@@ -44,8 +43,7 @@ def serve(follow=None):
     """Be the service until SIGTERM, or until process `follow` is gone. Returns the exit status."""
     enter_queue()
     os.umask(0o033)
-    wake_reader, wake_writer = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
-    sig.wakeup(wake_writer)
+    wake_reader, wake_writer = sig.wake_pipe()
     ends = []
     sig.catch(sig.TERM, lambda: ends.append(True))
     sig.catch(sig.CHLD, lambda: None)
@@ -66,8 +64,8 @@ def serve(follow=None):
             worker, started = start_worker(listener, follow, (lock, *watched, wake_writer)), time.monotonic()
         ready = select.select(watched, [], [], 60)[0]
         if wake_reader in ready:
-            os.read(wake_reader, 100)
-        if os.waitpid(worker, os.WNOHANG)[0]:
+            sig.drain(wake_reader)
+        for _ in child.reap():
             worker = 0
             if not ends:
                 errors.say("warning: qmail-queue service worker died, starting another")
@@ -77,7 +75,7 @@ def serve(follow=None):
     os.close(lock)                  # the next service may begin while ours finishes what it has
     if worker:
         os.kill(worker, sig.TERM)
-        os.waitpid(worker, 0)
+        child.wait(worker)
     return 0
 
 
@@ -141,22 +139,22 @@ def start_worker(listener, follow, guardians):
     lock, which must not outlive the guardian."""
     guardian = os.getpid()
     sig.block(sig.TERM)             # one that comes now would reach the guardian's handler in the worker, and be lost
-    pid = os.fork()
-    if pid:
-        sig.unblock(sig.TERM)
-        return pid
-    try:
+
+    def live():
         sig.wakeup(-1)
         sig.default(sig.TERM)       # until it has something to finish
         sig.unblock(sig.TERM)
         for fd in guardians:
             os.close(fd)
         prot.die_with_parent(sig.TERM)
-        Worker(listener, guardian, follow).run()
-    except Exception as why:        # the guardian starts another
-        errors.say("alert: qmail-queue service: ", repr(why), errors.where(why))
+        try:
+            Worker(listener, guardian, follow).run()
+        except Exception as why:    # the guardian starts another
+            errors.say("alert: qmail-queue service: ", errors.unforeseen(why))
+    try:
+        return child.fork(live)
     finally:
-        os._exit(0)
+        sig.unblock(sig.TERM)
 
 
 def start_successor(follow):
@@ -169,14 +167,6 @@ def start_successor(follow):
     except OSError as why:
         errors.say("alert: qmail-queue service: unable to start another: ", errors.text(why))
     os.close(null)
-
-
-def raise_descriptor_limit():
-    """A submission uses five descriptors; the usual soft limit would not do for all places at once."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = DESCRIPTORS if hard == resource.RLIM_INFINITY else min(DESCRIPTORS, hard)
-    if soft != resource.RLIM_INFINITY and soft < wanted:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 class Worker:
@@ -195,9 +185,8 @@ class Worker:
 
     def run(self):
         threading.stack_size(256 * 1024)
-        raise_descriptor_limit()
-        reader, writer = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
-        sig.wakeup(writer)
+        limits.descriptors(DESCRIPTORS)
+        reader, _ = sig.wake_pipe()
         sig.catch(sig.TERM, lambda: None)
         sig.ignore(sig.HUP, sig.INT, sig.PIPE)
         poll = select.poll()
@@ -260,7 +249,7 @@ class Worker:
             try:
                 self.submission(sock, pid, uid, gid)
             except Exception as why:        # it must not cost the others anything
-                errors.say("warning: qmail-queue service: ", repr(why)[:300], errors.where(why))
+                errors.say("warning: qmail-queue service: ", errors.unforeseen(why))
             finally:
                 sock.close()
                 with self.lock:
@@ -296,6 +285,6 @@ class Worker:
         except insert.Refused as why:
             return why.code
         except Exception as why:
-            errors.say("warning: qmail-queue service: ", repr(why)[:300], errors.where(why))
+            errors.say("warning: qmail-queue service: ", errors.unforeseen(why))
             return insert.reason(why)
 

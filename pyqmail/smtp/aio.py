@@ -93,7 +93,7 @@ class Connection(SMTP):
         try:
             self._carry_out()
         except Exception as why:    # a bug, no memory: this client tries again later, the others go on
-            errors.say("qmail-smtpd: alert: ", f"{type(why).__name__}: {why}"[:300], errors.where(why))
+            errors.say("qmail-smtpd: alert: ", errors.unforeseen(why))
             self.smtp.close(smtp.NO_MEMORY if isinstance(why, MemoryError) else smtp.TROUBLE)
             self._leave()
 

@@ -1,9 +1,8 @@
 """qmail-smtpd as a listening server: what its parent sets up and how a worker lives."""
 import asyncio
 import os
-import resource
 
-from ..base import control, errors, gate, home, listen, prot, sig
+from ..base import control, errors, gate, home, limits, listen, prot, sig
 from ..base.received import Client
 from . import aio, session as smtp
 from .policy import CachedPolicy
@@ -14,7 +13,6 @@ ADDRESSES = ["0.0.0.0:25", "[::]:25"]
 RULES = "control/tcp.smtp.cdb"
 TOTAL = 100                         # connections at once
 TOTAL_MAX = 10_000
-MEMORY = 1 << 30                    # bytes of data a worker may have
 REFUSED_TIMEOUT = 60                # s, for clients that RBLSMTPD turns away
 
 
@@ -57,7 +55,7 @@ class Server:
         self.confined = not self.foreign_queue()
         if self.confined:
             prot.no_new_privileges()
-            resource.setrlimit(resource.RLIMIT_DATA, (MEMORY, MEMORY))
+            limits.memory()
 
     def foreign_queue(self):
         """True if messages may go to a program that is not ours."""

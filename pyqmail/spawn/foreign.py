@@ -71,10 +71,5 @@ class Children:
             self._loop.remove_reader(fd)
 
     def _reap(self):
-        for pid in list(self._ends):
-            try:
-                done, status = os.waitpid(pid, os.WNOHANG)
-            except ChildProcessError:
-                done, status = pid, CANNOT_RUN << 8
-            if done:
-                self._ends.pop(pid).set_result(os.waitstatus_to_exitcode(status))
+        for pid, status in child.reap():
+            self._ends.pop(pid).set_result(status)

@@ -101,7 +101,7 @@ class LocalSpawner:
             delivery.report = orders.NO_FORK
             self._ended(delivery, SYSTEM)
         except Exception as why:        # a bug must not cost the other deliveries anything
-            errors.say("alert: qmail-lspawn: ", repr(why)[:300], errors.where(why))
+            errors.say("alert: qmail-lspawn: ", errors.unforeseen(why))
             self._ended(delivery, SYSTEM)
 
     def _deliver(self, delivery, who):

@@ -16,8 +16,7 @@ class Loop:
 
     def __init__(self):
         self._poll, self._readers, self._children = select.poll(), {}, {}
-        self._wake, writer = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
-        sig.wakeup(writer)
+        self._wake, _ = sig.wake_pipe()
         sig.catch(sig.CHLD, lambda: None)
         self._poll.register(self._wake, select.POLLIN)
 
@@ -40,27 +39,14 @@ class Loop:
             elif fd in self._readers:       # an earlier callback of this turn may have forgotten it
                 self._readers[fd]()
         if woken:
-            self._drain()
+            sig.drain(self._wake)
             self._reap()
 
-    def _drain(self):
-        try:
-            while len(os.read(self._wake, 4096)) == 4096:
-                pass
-        except BlockingIOError:
-            pass
-
     def _reap(self):
-        while self._children:
-            try:
-                pid, status = os.waitpid(-1, os.WNOHANG)
-            except ChildProcessError:
-                return
-            if not pid:
-                return
+        for pid, status in child.reap():
             ended = self._children.pop(pid, None)
             if ended:
-                ended(os.waitstatus_to_exitcode(status))
+                ended(status)
 
     def fork(self, run, fds, ended):
         """Start a process that does run() and nothing else; returns its pid. Raises OSError.
@@ -71,9 +57,7 @@ class Loop:
         """
         null = os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC)
         try:
-            pid = os.fork()
-            if not pid:
-                self._begin(run, {0: null, 1: null, 2: null, **fds})
+            pid = child.fork(lambda: self._begin(run, {0: null, 1: null, 2: null, **fds}), FAILED)
         finally:
             os.close(null)
         self._children[pid] = ended
@@ -82,13 +66,11 @@ class Loop:
     @staticmethod
     def _begin(run, fds):
         """In the child: run() ends the process; if it returns or raises, that is a bug."""
-        try:
-            sig.wakeup(-1)
-            sig.default(sig.CHLD, sig.INT, sig.TERM, sig.HUP)
-            child.place(fds)
-            os.closerange(max(fds) + 1, HIGHEST)
-            for fd in fds:
-                os.set_inheritable(fd, fd <= 2)
-            run()
-        finally:
-            os._exit(FAILED)
+        sig.wakeup(-1)
+        sig.default(sig.CHLD, sig.INT, sig.TERM, sig.HUP)
+        child.place(fds)
+        os.closerange(max(fds) + 1, HIGHEST)
+        for fd in fds:
+            os.set_inheritable(fd, fd <= 2)
+        run()
+        return FAILED

@@ -1,9 +1,10 @@
 """Starting programs: descriptors, working directory, failures."""
 import os
+import select
 
 import pytest
 
-from pyqmail.base import child
+from pyqmail.base import child, sig
 
 
 def output_of(argv, fds=(), **options):
@@ -62,3 +63,64 @@ def test_a_script_without_interpreter_is_run_by_sh_where_a_path_is_searched(tmp_
     assert output_of(["script", "a b"], search=search) == (b"%b/script a b\n" % os.fsencode(tmp_path), 0)
     assert output_of([str(tmp_path / "script"), "c"], search=b"") == (b"%b/script c\n" % os.fsencode(tmp_path), 0)
     assert output_of([str(tmp_path / "script"), "c"]) == (b"", 120)
+
+
+@pytest.mark.parametrize("run, code", [
+    (lambda: None, 0), (lambda: 7, 7), (lambda: 1 / 0, 44), (lambda: os.kill(os.getpid(), 9), -9)])
+def test_a_forked_process_never_comes_back(run, code, capfd):
+    ours = os.getpid()
+    try:
+        assert child.wait(child.fork(run, failed=44)) == code
+    finally:
+        assert os.getpid() == ours
+    said = capfd.readouterr().err
+    assert ("alert: ZeroDivisionError: division by zero (test_child.py:" in said) == (code == 44) and said.count("\n") <= 1
+
+
+def test_what_a_process_found_out():
+    assert child.result_of(lambda: b"x" * 100_000, 1_000_000) == (0, b"x" * 100_000)
+    assert child.result_of(lambda: b"abc", 2) == (0, b"ab")
+    assert child.result_of(lambda: os._exit(5), 10) == (5, b"")
+    assert child.result_of(lambda: b"%d" % os.getpid(), 10) != (0, b"%d" % os.getpid())
+
+
+def test_find(tmp_path):
+    for place, mode in (("a", 0o755), ("b", 0o644), ("c", 0o755)):
+        (tmp_path / place).mkdir()
+        (tmp_path / place / "program").touch()
+        (tmp_path / place / "program").chmod(mode)
+    (tmp_path / "d/program").mkdir(parents=True)
+    a, b, c, d = (os.fsencode(tmp_path / place) for place in "abcd")
+    assert child.find(b"program", b":".join((d, b, c, a))) == c + b"/program"
+    assert child.find(b"program", b":".join((b, d))) is None
+    assert child.find(a + b"/program", b"") == a + b"/program" and child.find(b + b"/program", a) is None
+
+
+def test_reap_gives_all_who_have_ended_and_waits_for_nobody():
+    reader, writer = os.pipe()
+    living = child.fork(lambda: os.read(reader, 1) and 0)
+    ended = {child.fork(lambda: 3): 3, child.fork(lambda: os.kill(os.getpid(), 15)): -15}
+    for pid in ended:
+        os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
+    assert dict(child.reap()) == ended
+    os.write(writer, b"x")
+    assert child.wait(living) == 0 and list(child.reap()) == []
+    os.close(reader)
+    os.close(writer)
+
+
+def test_wake_pipe():
+    called = []
+    sig.catch(sig.CHLD, lambda: called.append(True))
+    reader, writer = sig.wake_pipe()
+    try:
+        assert select.select([reader], [], [], 0)[0] == []
+        os.kill(os.getpid(), sig.CHLD)
+        assert select.select([reader], [], [], 5)[0] == [reader] and called
+        sig.drain(reader)
+        assert select.select([reader], [], [], 0)[0] == []
+    finally:
+        sig.wakeup(-1)
+        sig.default(sig.CHLD)
+        os.close(reader)
+        os.close(writer)

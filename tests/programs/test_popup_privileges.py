@@ -1,4 +1,5 @@
 """Of the programs of POP3, none that is root reads what a client says."""
+import contextlib
 import os
 import pwd
 import shutil
@@ -9,7 +10,7 @@ import tempfile
 
 import pytest
 
-from pyqmail.pop3 import front
+from pyqmail.base import limits
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 pytestmark = pytest.mark.root
@@ -84,6 +85,16 @@ def memory_limit(pid):
         return next(int(line.split()[3]) for line in f if line.startswith("Max data size"))
 
 
+@contextlib.contextmanager
+def listening(path):
+    """qmail-popup --listen of a home; a test that fails waits for nobody."""
+    with subprocess.Popen([f"{path}/bin/qmail-popup", "--listen"], stderr=subprocess.PIPE) as popup:
+        try:
+            yield popup
+        finally:
+            popup.kill()
+
+
 def test_listening(home):
     path, port = home
     with open(f"{path}/control/pop3checker", "w") as f:
@@ -91,7 +102,7 @@ def test_listening(home):
     with open(f"{path}/bin/checker", "w") as f:
         f.write('#!/bin/sh\necho "$(id -u) $(tr "\\000" : <&3)"\n')
     os.chmod(f"{path}/bin/checker", 0o755)
-    with subprocess.Popen([f"{path}/bin/qmail-popup", "--listen"], stderr=subprocess.PIPE) as popup:
+    with listening(path) as popup:
         client = connect(port, popup)
         greeting = client.readline()
         assert greeting.startswith(b"+OK <") and greeting.endswith(b"@mail.example>\r\n")
@@ -99,7 +110,7 @@ def test_listening(home):
         workers = children(parent)
         assert status(popup.pid, "Uid")[0] == "0"
         assert workers and all(is_qmaild(pid) for pid in (parent, *workers))
-        assert all(memory_limit(pid) == front.MEMORY for pid in workers)
+        assert all(memory_limit(pid) == limits.MEMORY for pid in workers)
         sockets = [os.readlink(f"/proc/{popup.pid}/fd/{fd}") for fd in os.listdir(f"/proc/{popup.pid}/fd")]
         with open(f"/proc/{popup.pid}/net/tcp") as f:
             of_port = {line.split()[9] for line in f if f":{port:04X}" in line}
