@@ -45,9 +45,14 @@ def lines(name):
 
 
 def entries(data):
-    """The entries in the bytes of a list."""
-    stripped = (entry.rstrip(BLANKS) for entry in data.split(b"\n"))
-    return [entry for entry in stripped if entry and not entry.startswith(b"#")]
+    """The entries in the bytes of a list. A NUL ends one, too; a line that begins with NUL is skipped."""
+    return [entry for text in texts(data) if text[0] for entry in text.split(b"\0")]
+
+
+def texts(data):
+    """The lines that say something, without the blanks at their ends."""
+    stripped = (text.rstrip(BLANKS) for text in data.split(b"\n"))
+    return [text for text in stripped if text and not text.startswith(b"#")]
 
 
 def exists(name):

@@ -26,7 +26,7 @@ def main(argv):
     content = attempt(f"read {SOURCE}: ", netio.read_all, source, LARGEST + 1)
     if len(content) > LARGEST:
         raise Temporary(f"{SOURCE} is too large")
-    lines = control.entries(content.lower())
+    lines = control.texts(content.lower())
     attempt(f"write to {NEW}: ", cdb.write, target, ((line, b"") for line in lines))
     attempt(f"write to {NEW}: ", os.close, target)
     attempt(f"move {NEW} to {TARGET}", os.rename, NEW, TARGET)

@@ -16,6 +16,8 @@ from ..base import errors, home, netio
 from ..base.clock import Clock
 from ..smtp import tcpto
 
+ULONG = (1 << 64) - 1               # as which the age of a time in the future is printed
+
 
 def main(argv):
     step = "chdir"
@@ -40,4 +42,4 @@ def lines(records, now):
     for record in records:
         if record.count:
             yield b"%b timed out %d seconds ago; # recent timeouts: %d\n" % (
-                record.address, now - record.when, record.count)
+                record.address, now - record.when & ULONG, record.count)

@@ -38,7 +38,7 @@ def main(argv):
 
 
 def read(wanted):
-    """(ask the ident server, its timeout); an unknown option is said and skipped."""
+    """(ask the ident server, its timeout); an unknown option is skipped without a word."""
     ask_ident, timeout = True, TIMEOUT
     while True:
         try:
@@ -48,8 +48,8 @@ def read(wanted):
                 else:
                     ask_ident = letter == b"r"
             return ask_ident, timeout
-        except options.BadOption as why:
-            errors.say("tcp-env: ", why.line)
+        except options.BadOption:
+            pass
 
 
 def connection(environ, timeout):

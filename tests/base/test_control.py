@@ -38,6 +38,8 @@ def test_list(put):
     assert control.lines("locals") == [b"a.example", b"  b", b"C.example"]
     put("locals", b"")
     assert control.lines("locals") == []
+    put("locals", b"a.example\0b.example\n\0skipped\nc.example\0#d\n")
+    assert control.lines("locals") == [b"a.example", b"b.example", b"c.example", b"#d"]
     assert control.lines("absent") is None
 
 

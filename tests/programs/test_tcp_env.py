@@ -24,10 +24,11 @@ def test_reverse(ip, name):
     ([b"-t", b"x", b"prog"], (True, 0), [b"prog"]),
     ([b"-zR", b"prog"], (False, 30), [b"prog"]),
 ])
-def test_options(argv, expected, rest):
+def test_options(argv, expected, rest, capfd):
     wanted = options.Options(argv, b"rRt:")
     assert tcp_env.read(wanted) == expected
     assert wanted.rest == rest
+    assert capfd.readouterr().err == ""
 
 
 @pytest.fixture

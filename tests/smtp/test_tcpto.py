@@ -108,6 +108,11 @@ def test_a_locked_table_does_not_stop_an_event_loop(table):
     os.close(fd)
 
 
+def test_a_time_in_the_future_is_shown_as_an_unsigned_age():
+    assert list(qmail_tcpto.lines([Record(A, 1, NOW + 1)], NOW)) == [
+        b"192.0.2.1 timed out 18446744073709551615 seconds ago; # recent timeouts: 1\n"]
+
+
 def test_lines_of_qmail_tcpto():
     shown = list(qmail_tcpto.lines([FREE, Record(A, 2, NOW - 104)], NOW))
     assert shown == [b"192.0.2.1 timed out 104 seconds ago; # recent timeouts: 2\n"]
