@@ -5,15 +5,18 @@ BACKLOG = 512                       # connections the kernel completes for us wh
 
 
 def parse(entry):
-    """("192.0.2.1", 25) of "192.0.2.1:25" or "[2001:db8::1]:25". Raises ValueError."""
-    host, colon, port = entry.strip().rpartition(":")
+    """("192.0.2.1", 25) of "192.0.2.1:25" or "[2001:db8::1]:25". Raises ValueError, which names the entry."""
+    host, _, port = entry.strip().rpartition(":")
     if host.startswith("[") and host.endswith("]"):
         host = host[1:-1]
     elif ":" in host:
-        raise ValueError(entry)
-    if not colon or not port.isascii() or not port.isdigit() or int(port) > 65535:
-        raise ValueError(entry)
-    socket.inet_pton(socket.AF_INET6 if ":" in host else socket.AF_INET, host)
+        raise ValueError(f"not an address and port: {entry}")
+    try:
+        socket.inet_pton(socket.AF_INET6 if ":" in host else socket.AF_INET, host)
+    except OSError:                 # a name, for instance
+        raise ValueError(f"not an address and port: {entry}") from None
+    if not port.isascii() or not port.isdigit() or int(port) > 65535:
+        raise ValueError(f"not an address and port: {entry}")
     return host, int(port)
 
 

@@ -26,15 +26,19 @@ def complaints():
 
 
 def foreign_writers():
-    """Code that somebody else could change: ours, the libraries, and where they stand."""
+    """Code and settings that somebody else could change: ours, the libraries, and where they stand."""
     owner = accounts.uid("root")
+    told = set()
     for place in (home.path("pyqmail"), home.path("bin"), home.path("venv")):
         if not os.path.exists(place):
             continue                    # told by hier.deviations, or by libraries()
         place = os.path.realpath(place)
         foreign = hands.strangers(place, owner)
-        for path in (*((foreign,) if foreign else ()), *hands.strangers_below(place, owner)):
-            yield f"{path} can be changed by others than its owner and root"
+        told.update(((foreign,) if foreign else ()), hands.strangers_below(place, owner))
+    for directory in ("control", "users", "alias"):
+        told.update(hands.open_to_all(home.path(directory)))
+    for path in sorted(told):
+        yield f"{path} can be changed by others than its owner and root"
 
 
 def launchers(private):
@@ -82,8 +86,8 @@ def settings():
         for address in services.addresses(service.name):
             try:
                 endpoint.parse(address)
-            except (ValueError, OSError):
-                yield f"control/{service.control}: not an address and port: {address}"
+            except ValueError as why:
+                yield f"control/{service.control}: {why}"
     for source in filter(os.path.exists, map(home.path, services.RULES)):
         compiled = f"{source}.cdb"
         if not os.path.exists(compiled) or os.stat(source).st_mtime > os.stat(compiled).st_mtime:
@@ -112,6 +116,8 @@ def processes():
         for address in services.addresses(name) if process else ():
             try:
                 socket.create_connection(reachable(address), 5).close()
+            except ValueError:
+                pass                    # told by settings()
             except OSError as why:
                 yield f"{name} does not answer at {address}: {why.strerror}"
 

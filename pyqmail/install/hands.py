@@ -38,3 +38,10 @@ def strangers_below(directory, owner=None):
             found = os.lstat(path)
             if found.st_uid not in trusted or found.st_mode & 0o022 and not stat.S_ISLNK(found.st_mode):
                 yield path
+
+
+def open_to_all(directory):
+    """Every file in `directory` that everybody may write: whose it is, and its group, is an administrator's choice."""
+    for entry in os.scandir(directory) if os.path.isdir(directory) else ():
+        if entry.is_file(follow_symlinks=False) and entry.stat().st_mode & 0o002:
+            yield entry.path

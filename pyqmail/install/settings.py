@@ -85,7 +85,7 @@ def address(entry, port):
         entry = f"{entry}:{port}"
     try:
         endpoint.parse(entry)
-    except (ValueError, OSError):
+    except ValueError:
         raise Temporary(f"{entry!r} is not ADDR:PORT") from None
     return entry
 

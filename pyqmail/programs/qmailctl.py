@@ -43,9 +43,9 @@ STOPPING = 60                       # s to wait for deliveries under way; they a
 
 def main(argv):
     os.umask(0o022)                 # what we make in control/ and run/ is read by every role
-    words = [os.fsdecode(word) for word in argv]
-    verb, options = words[0] if words else "help", parse(words[1:])
-    if verb not in VERBS or options is None or options["words"] and verb != "run":
+    options = parse([os.fsdecode(word) for word in argv])
+    verb = options["words"].pop(0) if options and options["words"] else "help"
+    if options is None or verb not in VERBS or options["words"] and verb != "run":
         say(f"qmailctl: usage: qmailctl {'|'.join(VERBS)} [--home DIR]")
         return errors.PERMANENT
     if verb == "install":
@@ -154,8 +154,11 @@ def obstacles():
         if process:
             yield f"{service.name} is already running (pid {process.pid}), started by hand or by systemd"
         for address in services.addresses(service.name):
-            if taken(address):
-                yield f"{address} is in use by another program: stop it, or change control/{service.control}"
+            try:
+                if taken(address):
+                    yield f"{address} is in use by another program: stop it, or change control/{service.control}"
+            except ValueError as why:
+                yield f"control/{service.control}: {why}"
 
 
 def taken(address):

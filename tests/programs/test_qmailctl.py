@@ -15,7 +15,8 @@ ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)
     (["--home=/x", "--smtp=127.0.0.1:25", "--pop3", "127.0.0.1:110"],
      {"home": "/x", "smtp": "127.0.0.1:25", "pop3": "127.0.0.1:110"}),
     (["--start", "--venv", "/v"], {"start": True, "venv": "/v"}),
-    (["send", "--home", "/x"], {"words": ["send"], "home": "/x"}),
+    (["run", "send", "--home", "/x"], {"words": ["run", "send"], "home": "/x"}),
+    (["--home", "/x", "stat"], {"words": ["stat"], "home": "/x"}),
 ])
 def test_options(words, options):
     assert qmailctl.parse(words) == {"words": [], **options}
