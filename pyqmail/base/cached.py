@@ -1,7 +1,5 @@
 """Settings that a long-lived server reads again only when one of their control files has changed."""
-import os
-
-from . import home
+from . import filemark, home
 
 
 class Cached:
@@ -15,16 +13,7 @@ class Cached:
         self._seen = None
 
     def current(self):
-        now = [mark(home.path("control", name)) for name in self._files]
+        now = [filemark.of(home.path("control", name)) for name in self._files]
         if now != self._seen:
             self._made, self._seen = self._make(), now
         return self._made
-
-
-def mark(path):
-    """What changes when a file is changed; None if there is no file to look at."""
-    try:
-        found = os.stat(path)
-    except OSError:
-        return None
-    return found.st_ino, found.st_mtime_ns, found.st_size

@@ -15,7 +15,7 @@ else. An answer of aliases that lead nowhere is an empty list: the name exists, 
 """
 import os
 
-from . import ipme
+from . import filemark, ipme
 from .errors import Permanent, Temporary
 
 RECORDS_MAX = 100
@@ -39,14 +39,10 @@ class _Configured:
 
     def resolvers(self):
         """(with EDNS, without)."""
-        try:
-            found = os.stat(self._path)
-            mark = (found.st_dev, found.st_ino, found.st_mtime_ns, found.st_size)
-        except OSError:
-            mark = ()
-        if mark != self._mark:
+        now = filemark.of(self._path)
+        if now != self._mark:
             self._pair = self._make(True), self._make(False)
-            self._mark = mark
+            self._mark = now
         return self._pair
 
     def _make(self, edns):

@@ -6,6 +6,8 @@ set on a privileged program.
 """
 import os
 
+from .filemark import mark
+
 HOME = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 _ours = {}
 
@@ -35,11 +37,10 @@ def ours(name):
     kept until the file changes.
     """
     try:
-        found = os.stat(program(name))
-        mark = (found.st_dev, found.st_ino, found.st_mtime_ns, found.st_size)
-        if _ours.get(name, (None,))[0] != mark:
+        now = mark(os.stat(program(name)))
+        if _ours.get(name, (None,))[0] != now:
             with open(program(name), "rb") as f:
-                _ours[name] = (mark, launches(f.read(2000), name))
+                _ours[name] = (now, launches(f.read(2000), name))
         return _ours[name][1]
     except OSError:
         return False

@@ -28,6 +28,15 @@ def read_file(path, limit=1 << 24):
         os.close(fd)
 
 
+def sync_directory(path):
+    """The names in a directory are on the disk when this returns. Raises OSError."""
+    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
 def close_quietly(*fds):
     """Close descriptors, whether they are open or not."""
     for fd in fds:

@@ -12,6 +12,7 @@ import os
 
 from . import cdb, control, netio
 from .errors import Permanent, Temporary, text
+from .filemark import mark
 
 IPV6_GROUPS = 8
 
@@ -153,10 +154,9 @@ class Rules:
 
     def _table(self):
         try:
-            now = os.stat(self._path)
-            mark = (now.st_dev, now.st_ino, now.st_mtime_ns, now.st_size)
-            if mark != self._seen:
-                self._found, self._seen = cdb.read(self._path), mark
+            now = mark(os.stat(self._path))
+            if now != self._seen:
+                self._found, self._seen = cdb.read(self._path), now
         except FileNotFoundError:
             self._seen = self._found = None
         except OSError as why:

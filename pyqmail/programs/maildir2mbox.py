@@ -73,7 +73,8 @@ def rewrite(target, temporary, messages):
     attempt("write to", temporary, os.fsync, fd)
     attempt("write to", temporary, os.close, fd)
     attempt(f"move {os.fsdecode(temporary)} to", target, os.rename, temporary, target)
-    attempt("write to", target, sync_directory, os.path.dirname(target) or b".")
+    # The new name must be on the disk before the messages are removed.
+    attempt("write to", target, netio.sync_directory, os.path.dirname(target) or b".")
 
 
 def locked(path):
@@ -131,15 +132,6 @@ def sender(start):
     if not newline or not line.startswith(RETURN_PATH):
         return b"XXX"
     return line[len(RETURN_PATH):-1].translate(BLANKS) if line[len(RETURN_PATH):][:1] != b">" else b"MAILER-DAEMON"
-
-
-def sync_directory(path):
-    """The new name must be on the disk before the messages are removed."""
-    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
 
 
 def remove(paths):

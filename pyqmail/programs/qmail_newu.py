@@ -31,7 +31,7 @@ def main(argv):
         raise Temporary("out of memory") from None
     attempt("unable to write users/cdb.tmp", os.close, target)
     attempt("unable to move users/cdb.tmp to users/cdb", os.rename, "users/cdb.tmp", "users/cdb")
-    attempt("unable to move users/cdb.tmp to users/cdb", sync_directory, "users")
+    attempt("unable to move users/cdb.tmp to users/cdb", netio.sync_directory, "users")
 
 
 def attempt(failure, do, *arguments):
@@ -40,9 +40,3 @@ def attempt(failure, do, *arguments):
         return do(*arguments)
     except OSError as why:
         raise Temporary(failure) from why
-
-
-def sync_directory(path):
-    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    os.fsync(fd)
-    os.close(fd)

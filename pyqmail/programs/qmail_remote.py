@@ -17,7 +17,7 @@ import _socket
 import errno
 import os
 
-from ..base import dns, home, ipme, netio, sig
+from ..base import dns, home, netio, sig
 from ..base.clock import Clock
 from ..base.errors import Permanent, Temporary
 from ..smtp import client, remote, reports, route, tcpto
@@ -45,11 +45,7 @@ def deliver(host, sender, recipients):
         return reports.NO_HOME + b"\0"
     try:
         settings = remote.settings(host)
-        ours = ipme.addresses()
-    except Temporary:
-        return reports.NO_CONTROLS + b"\0"
-    try:
-        sock, address = reach(route.walk(host, settings.relay, ours), settings.connect_timeout)
+        sock, address = reach(route.walk(host, settings.relay, settings.ours), settings.connect_timeout)
     except route.Unreachable as why:
         return why.report + b"\0"
     session = client.Session(address, settings.helo, sender, recipients)

@@ -16,6 +16,7 @@ from ..base import child, home, netio
 from . import wire
 
 CUSTOM_TEXT = 255                   # bytes read from descriptor 6
+AT_ONCE = 50                        # recipients written together
 
 
 def answer(code, text=b""):
@@ -54,6 +55,14 @@ ANSWERS = {
     120: b"Zunable to exec qq (#4.3.0)",
 }
 READ_ERROR = ANSWERS[54]
+
+
+def envelope(sender, recipients):
+    """What qmail-queue reads from descriptor 1, in pieces; recipients: a list."""
+    yield b"F%b\0" % sender
+    for start in range(0, len(recipients), AT_ONCE):
+        yield b"".join([b"T%b\0" % recipient for recipient in recipients[start:start + AT_ONCE]])
+    yield b"\0"
 
 
 class Submission:
@@ -134,10 +143,8 @@ class Submission:
         self._close("message")
         if not self.broken:
             try:
-                netio.write_all(self.envelope, b"F" + sender + b"\0")
-                for start in range(0, len(recipients), 50):
-                    netio.write_all(self.envelope, b"".join(b"T%b\0" % r for r in recipients[start:start + 50]))
-                netio.write_all(self.envelope, b"\0")
+                for piece in envelope(sender, recipients):
+                    netio.write_all(self.envelope, piece)
             except OSError:
                 self.broken = True
         self._close("envelope")

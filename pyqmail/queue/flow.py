@@ -11,7 +11,7 @@ are those of Submission. What waits here is never more than one put or one envel
 import os
 
 from ..base import child, netio
-from .client import Submission
+from .client import Submission, envelope
 
 
 class Flow:
@@ -34,7 +34,7 @@ class Flow:
         """The message is complete. done(answer, qp) is called when the queue has said what becomes of it."""
         self._done = done
         self._end("message")
-        if self._queue.broken or self._write("envelope", envelope(sender, recipients), self._submitted):
+        if self._queue.broken or self._write("envelope", b"".join(envelope(sender, recipients)), self._submitted):
             self._submitted()
 
     def abandon(self):
@@ -110,8 +110,3 @@ class Flow:
             os.close(fd)
             child.wait(pid)
         self._loop.add_reader(fd, ended)
-
-
-def envelope(sender, recipients):
-    """What qmail-queue reads from descriptor 1."""
-    return b"F%b\0%b\0" % (sender, b"".join([b"T%b\0" % recipient for recipient in recipients]))

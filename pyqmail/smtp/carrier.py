@@ -10,7 +10,7 @@ import os
 import random
 import socket
 
-from ..base import dns, ipme
+from ..base import dns
 from ..base.clock import Clock
 from ..base.errors import Permanent, Temporary
 from . import client, remote, reports, route, tcpto
@@ -44,11 +44,8 @@ class Carrier:
         """What bin/qmail-remote would have written."""
         try:
             settings = remote.settings(host)
-            ours = ipme.addresses()
-        except Temporary:
-            return reports.NO_CONTROLS + b"\0"
-        try:
-            sock, address = await self._reach(route.walk(host, settings.relay, ours), settings.connect_timeout)
+            steps = route.walk(host, settings.relay, settings.ours)
+            sock, address = await self._reach(steps, settings.connect_timeout)
         except route.Unreachable as why:
             return why.report + b"\0"
         session = client.Session(address, settings.helo, sender, [recipient])

@@ -5,7 +5,7 @@ Shared by bin/qmail-remote, which waits, and qmail-rspawn, which never does.
 import _socket
 from collections import namedtuple
 
-from ..base import control
+from ..base import control, ipme
 from ..base.errors import Temporary, where
 from . import reports, route
 
@@ -16,16 +16,21 @@ DNS_MAX = 300                       # s of look-ups in one delivery
 DELIVERY_MAX = 86_400               # s; a server that takes a byte now and then does not keep its slot for ever
 BLOCK = 1 << 16                     # bytes of message read and sent at a time
 
-Settings = namedtuple("Settings", "helo connect_timeout timeout relay")
+Settings = namedtuple("Settings", "helo connect_timeout timeout relay ours")
 
 
 def settings(host):
-    """What the control files say about a delivery to `host`, read anew each time. Raises Temporary."""
-    helo = control.line("helohost", control.line("me"))
-    if helo is None:
-        raise Temporary("neither control/helohost nor control/me")
-    return Settings(helo.replace(b"\r", b""), seconds("timeoutconnect", CONNECT_TIMEOUT),
-                    seconds("timeoutremote", REMOTE_TIMEOUT), route.relay_for(host, route.smtproutes()))
+    """What the control files say about a delivery to `host`, read anew each time. Raises route.Unreachable if they
+    cannot be read."""
+    try:
+        helo = control.line("helohost", control.line("me"))
+        if helo is None:
+            raise Temporary("neither control/helohost nor control/me")
+        return Settings(helo.replace(b"\r", b""), seconds("timeoutconnect", CONNECT_TIMEOUT),
+                        seconds("timeoutremote", REMOTE_TIMEOUT), route.relay_for(host, route.smtproutes()),
+                        ipme.addresses())
+    except Temporary as why:
+        raise route.Unreachable(reports.NO_CONTROLS) from why
 
 
 def seconds(name, default):

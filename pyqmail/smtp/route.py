@@ -13,11 +13,11 @@ preference are looked up together, and only when all better ones could not be re
 Recipients keep the host they have: a CNAME changes where mail goes, not what it says (RFC 5321 5.1).
 Source: qmail-remote, dns_mxip and ipme_is as recorded; RFC 5321 5.1, RFC 7505.
 """
-import os
 from collections import namedtuple
 
-from ..base import control, home, ipme, number
-from ..base.errors import Permanent, Temporary, text
+from ..base import control, ipme, number
+from ..base.cached import Cached
+from ..base.errors import Permanent, Temporary
 from . import reports
 
 PORT = 25                           # not from /etc/services, which is for users
@@ -26,9 +26,6 @@ ADDRESSES_MAX = 100                 # tried in one delivery, whatever a stranger
 Lookup = namedtuple("Lookup", "questions")
 Connect = namedtuple("Connect", "address port")
 Relay = namedtuple("Relay", "host port")
-
-
-_routes = [None, {}]                # what the file was when it was read, and what it said
 
 
 class Unreachable(Exception):
@@ -42,17 +39,11 @@ class Unreachable(Exception):
 def smtproutes():
     """control/smtproutes as {lower-case host or .suffix or b"": value}, kept until the file changes.
     Raises Temporary."""
-    try:
-        found = os.stat(home.path("control/smtproutes"))
-        mark = (found.st_dev, found.st_ino, found.st_mtime_ns, found.st_size)
-    except FileNotFoundError:
-        return {}
-    except OSError as why:
-        raise Temporary(f"unable to read control/smtproutes: {text(why)}") from why
-    if mark != _routes[0]:
-        lines = control.lines("smtproutes") or ()
-        _routes[:] = mark, dict(parse_route(line) for line in lines if b":" in line)
-    return _routes[1]
+    return _routes.current()
+
+
+_routes = Cached(["smtproutes"], lambda: dict(
+    parse_route(line) for line in control.lines("smtproutes") or () if b":" in line))
 
 
 def parse_route(line):

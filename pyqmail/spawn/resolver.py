@@ -15,6 +15,7 @@ import socket
 from collections import deque
 
 from ..base import home, prot, sig
+from ..base.filemark import mark
 from ..users import lookup, passwd
 from ..users.codes import BUG, CDB, MEMORY, SYSTEM, Undecided
 
@@ -70,19 +71,19 @@ class Resolver:
 
     def _current(self):
         """A process that has nothing to do and the present users/cdb. Raises Undecided."""
-        process, mark = self._process, cdb_mark()
-        if process and (process.mark != mark or self._clock.monotonic() - process.born > AGE_MAX):
+        process, now = self._process, cdb_mark()
+        if process and (process.mark != now or self._clock.monotonic() - process.born > AGE_MAX):
             self._retire(process)
         if not self._process:
             self._process = self._start()
         return self._process
 
     def _start(self):
-        database, mark = open_cdb()
+        database, current = open_cdb()
         ours = theirs = None
         try:
             ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-            process = Process(ours, mark, self._clock.monotonic())
+            process = Process(ours, current, self._clock.monotonic())
             fds = {2: 2, SOCKET: theirs.fileno()} | ({} if database is None else {DATABASE: database})
             self._loop.fork(lambda: serve(self._ids, database is not None), fds, lambda status: self._lost(process))
             self._loop.watch(ours.fileno(), lambda: self._readable(process))
@@ -141,22 +142,18 @@ class Process:
 def cdb_mark():
     """What changes when users/cdb does; None if there is none. Raises Undecided."""
     try:
-        return mark_of(os.stat(home.path("users", "cdb")))
+        return mark(os.stat(home.path("users", "cdb")))
     except FileNotFoundError:
         return None
     except OSError:
         raise Undecided(CDB) from None
 
 
-def mark_of(found):
-    return found.st_dev, found.st_ino, found.st_mtime_ns, found.st_size
-
-
 def open_cdb():
     """(descriptor of users/cdb, its mark), (None, None) if there is none. Raises Undecided."""
     try:
         fd = os.open(home.path("users", "cdb"), os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-        return fd, mark_of(os.fstat(fd))
+        return fd, mark(os.fstat(fd))
     except FileNotFoundError:
         return None, None
     except OSError:
