@@ -1,0 +1,217 @@
+"""The accounts of a domain: one small interface, and its embedded back end.
+
+    accounts = store(domain)                    domain: from domains.find()
+    accounts.get(b"joe")                        Account, or None; raises Temporary
+    accounts.names(), accounts.all()            in the order of the store
+    accounts.count()
+    accounts.add(account)                       raises Refused USERNAME_EXISTS
+    accounts.put(account)                       replaces it; raises Refused USER_DOES_NOT_EXIST
+    accounts.change(name, function)             function(account) changes it, under the lock
+    accounts.change_all(function)               every account
+    accounts.delete(name)                       raises Refused USER_DOES_NOT_EXIST
+    accounts.rebuild()                          whatever is derived from the accounts is made again
+
+Not being able to ask is always Temporary (or OSError), never "no such user".
+
+The embedded back end is vpopmail's: the text file vpasswd, sorted by name, and vpasswd.cdb, made from it and
+the only file that a look-up reads. Whoever changes vpasswd holds .vpasswd.lock; both new files are on the disk
+before the first of them is renamed. After a crash between the two renames the cdb is the old one; every change
+makes it anew from vpasswd, so the next one, or vmkpasswd, brings both together.
+Source: vpopmail's cdb module, as recorded.
+"""
+import os
+from bisect import bisect_left
+
+from ..base import cdb, number, prot
+from ..base.errors import Temporary
+from . import files
+from .errors import Refused
+
+VPASSWD, CDB, LOCK = b"vpasswd", b"vpasswd.cdb", b".vpasswd.lock"
+PRIVATE = 0o600
+
+
+class Account:
+    """One mail user. Everything is bytes but uidfield and flags; quota is in its stored form (b"NOQUOTA",
+    b"1048576S", …), directory the user's (its Maildir is in it), clear the clear password, b"" if none is kept."""
+
+    __slots__ = ("name", "hash", "uidfield", "flags", "comment", "directory", "quota", "clear")
+
+    def __init__(self, name, hash=b"", uidfield=1, flags=0, comment=b"", directory=b"", quota=b"NOQUOTA", clear=b""):
+        self.name, self.hash, self.uidfield, self.flags = name, hash, uidfield, flags
+        self.comment, self.directory, self.quota, self.clear = comment, directory, quota, clear
+
+    def __eq__(self, other):
+        return isinstance(other, Account) and all(getattr(self, field) == getattr(other, field)
+                                                  for field in self.__slots__)
+
+    def __repr__(self):
+        return f"Account({', '.join(f'{field}={getattr(self, field)!r}' for field in self.__slots__)})"
+
+
+def parse(name, data):
+    """The Account `name` whose other fields are `data`, the rest of a vpasswd line. Missing fields are empty;
+    a comment of ours has no colon, a clear password may have."""
+    fields = data.split(b":", 6)
+    fields += [b""] * (7 - len(fields))
+    hash, uidfield, flags, comment, directory, quota, clear = fields
+    return Account(name, hash, number.leading(uidfield)[0] or 0, number.leading(flags)[0] or 0, comment, directory,
+                   quota, clear)
+
+
+def line(account, with_clear=True):
+    """The vpasswd line of an account, without its newline. Without clear passwords the eighth field and its colon
+    are not there. Raises Refused BAD_CHARACTER for what would be read back as something else."""
+    fields = [account.name, account.hash, b"%d" % account.uidfield, b"%d" % account.flags,
+              account.comment.replace(b":", b""), account.directory, account.quota]
+    if any(b":" in field for field in fields) or any(b"\n" in field for field in (*fields, account.clear)):
+        raise Refused("BAD_CHARACTER")
+    return b":".join([*fields, account.clear] if with_clear or account.clear else fields)
+
+
+def store(domain):
+    """The accounts of a domain (anything with uid, gid and directory)."""
+    return Embedded(domain)
+
+
+class Embedded:
+    """vpasswd and vpasswd.cdb in the domain's directory."""
+
+    def __init__(self, domain):
+        self._acting = domain.uid, domain.gid
+        self._directory = domain.directory
+
+    def _path(self, name):
+        return b"%b/%b" % (self._directory, name)
+
+    # ------------------------------------------------------------ look-up
+
+    def get(self, name):
+        """The Account of that name, None if there is none. Raises Temporary, OSError."""
+        with prot.Acting(*self._acting):
+            try:
+                found = cdb.read(self._path(CDB)).get(name)
+            except FileNotFoundError:
+                if files.read(self._path(VPASSWD)) is None:
+                    return None             # a domain without any account yet
+                self.rebuild()
+                found = cdb.read(self._path(CDB)).get(name)
+        return None if found is None else parse(name, found)
+
+    def all(self):
+        """Every Account, in the order of the file."""
+        return [parse(*split(text)) for text in self._lines() if text]
+
+    def names(self):
+        return [name_of(text) for text in self._lines() if text]
+
+    def count(self):
+        return len(self.names())
+
+    # ------------------------------------------------------------ change
+
+    def add(self, account):
+        """Put a new account in its sorted place."""
+        def insert(lines):
+            place = bisect_left(lines, account.name, key=name_of)
+            if any(name_of(text) == account.name for text in lines):
+                raise Refused("USERNAME_EXISTS")
+            lines.insert(place, line(account, keeps_clear()))
+        self._rewrite(insert)
+
+    def put(self, account):
+        """Replace the account of the same name."""
+        def exchange(lines):
+            lines[position(lines, account.name)] = line(account, keeps_clear())
+        self._rewrite(exchange)
+
+    def change(self, name, function, stale=False):
+        """Let function(account) change the account `name`. stale: leave vpasswd.cdb as it is."""
+        def exchange(lines):
+            place = position(lines, name)
+            lines[place] = changed(lines[place], function)
+        self._rewrite(exchange, stale)
+
+    def change_all(self, function, stale=False):
+        """Let function(account) change every account, in one go."""
+        def exchange(lines):
+            lines[:] = [changed(text, function) if text else text for text in lines]
+        self._rewrite(exchange, stale)
+
+    def delete(self, name):
+        """Take the account away."""
+        def remove(lines):
+            del lines[position(lines, name)]
+        self._rewrite(remove)
+
+    def rebuild(self):
+        """Make vpasswd.cdb from vpasswd."""
+        with prot.Acting(*self._acting), files.Locked(self._path(LOCK)):
+            self._write_cdb(self._lines())
+            os.rename(self._path(b"cdb.tmp"), self._path(CDB))
+            files.sync_directory(self._directory)
+
+    # ------------------------------------------------------------ files
+
+    def _lines(self):
+        with prot.Acting(*self._acting):
+            text = files.read(self._path(VPASSWD))
+        lines = (text or b"").split(b"\n")
+        if not lines[-1]:
+            lines.pop()
+        return lines
+
+    def _rewrite(self, edit, stale=False):
+        """edit(list of lines) under the lock, then both files."""
+        with prot.Acting(*self._acting), files.Locked(self._path(LOCK)):
+            lines = self._lines()
+            edit(lines)
+            temporary = b"%b.bak.%d" % (self._path(VPASSWD), os.getpid())
+            files.write(temporary, b"".join(text + b"\n" for text in lines), PRIVATE)
+            if not stale:
+                self._write_cdb(lines)
+            os.rename(temporary, self._path(VPASSWD))
+            if not stale:
+                os.rename(self._path(b"cdb.tmp"), self._path(CDB))
+            files.sync_directory(self._directory)
+
+    def _write_cdb(self, lines):
+        """cdb.tmp, complete and on the disk."""
+        path = self._path(b"cdb.tmp")
+        files.remove(path)
+        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, PRIVATE)
+        try:
+            cdb.write(fd, (split(text) for text in lines if text))
+        finally:
+            os.close(fd)
+
+
+def split(text):
+    """(name, the rest) of a vpasswd line."""
+    name, _, rest = text.partition(b":")
+    return name, rest
+
+
+def name_of(text):
+    return text.partition(b":")[0]
+
+
+def position(lines, name):
+    """Where the line of `name` is. Raises Refused USER_DOES_NOT_EXIST."""
+    for place, text in enumerate(lines):
+        if text.startswith(name) and name_of(text) == name:
+            return place
+    raise Refused("USER_DOES_NOT_EXIST")
+
+
+def changed(text, function):
+    """The line after function(account)."""
+    account = parse(*split(text))
+    function(account)
+    return line(account, keeps_clear())
+
+
+def keeps_clear():
+    """True if clear passwords are kept."""
+    from . import home                  # the store is used without options where nothing is written
+    return home.enabled(b"clear-passwd")

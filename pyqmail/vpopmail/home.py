@@ -1,0 +1,100 @@
+"""VPOPHOME, its owner, and what vpopmail's build options were.
+
+VPOPHOME is the home directory of the user vpopmail, whose group owns every domain that no other user was
+given. In a private home (see base/accounts.py) it is QMAILHOME/vpopmail and belongs to the one user there is.
+
+The file VPOPHOME/options, lines "NAME VALUE", holds what vpopmail's configure script decided when it was
+compiled. A name that is not there has the value of OPTIONS.
+"""
+import os
+
+from ..base import accounts, home
+from ..base.errors import Permanent, Temporary
+
+USER = "vpopmail"
+YES, NO = b"yes", b"no"
+
+#   name                 default     what it decides
+OPTIONS = {
+    b"password-hash":    b"sha512",  # kind of new hashes: yescrypt, sha512, md5 (what old programs read) or des
+    b"clear-passwd":     NO,         # keep clear passwords too: APOP and CRAM-MD5 need them
+    b"qmail-ext":        NO,         # joe-list belongs to joe
+    b"learn-passwords":  NO,         # the first password somebody logs in with becomes that of a user without
+    b"onchange-script":  NO,         # etc/onchange is told of every change
+    b"sqwebmail-pass":   NO,         # Maildir/sqwebmail-pass holds the password's hash
+    b"passwd":           NO,         # vchkpw looks into the system's accounts too
+    b"users-big-dir":    YES,        # directories of a hundred users each (see hashdirs.py)
+    b"auth-logging":     YES,        # USER/lastauth
+    b"roaming-users":    YES,        # a login opens the relay for its address
+    b"relay-clear-minutes": b"180",  # how long for
+    b"tcpserver-file":   b"",        # the rules a login is added to; empty: VPOPHOME/etc/tcp.smtp
+    b"logging":          b"e",       # n nothing, e errors, y also success, p errors with passwords, v all of it
+}
+_known = {}
+
+
+def vpophome():
+    """VPOPHOME as bytes. Raises Temporary if there is no user vpopmail."""
+    return _account()[0]
+
+
+def ids():
+    """(uid, gid) of vpopmail. Raises Temporary if there is no such user."""
+    return _account()[1:]
+
+
+def path(*parts):
+    """VPOPHOME/part/part… as bytes."""
+    return b"/".join((vpophome(), *parts))
+
+
+def _account():
+    if "account" not in _known:
+        alone = accounts.private()
+        if alone:
+            _known["account"] = (os.fsencode(home.path("vpopmail")), *alone)
+        else:
+            import pwd                  # not needed in a private home
+            try:
+                entry = pwd.getpwnam(USER)
+            except KeyError:
+                raise Temporary(f"unable to find user {USER}") from None
+            _known["account"] = os.fsencode(entry.pw_dir).rstrip(b"/") or b"/", entry.pw_uid, entry.pw_gid
+    return _known["account"]
+
+
+def use(directory, uid, gid):
+    """Take `directory` (bytes) as VPOPHOME of uid:gid from here on."""
+    _known.clear()
+    _known["account"] = directory, uid, gid
+
+
+def option(name):
+    """The value of a build option. Raises Temporary if VPOPHOME/options cannot be read, Permanent if it is wrong."""
+    if "options" not in _known:
+        _known["options"] = {**OPTIONS, **_read_options()}
+    return _known["options"][name]
+
+
+def enabled(name):
+    """True if the build option is "yes"."""
+    return option(name) == YES
+
+
+def _read_options():
+    try:
+        with open(path(b"options"), "rb") as f:
+            text = f.read(65536)
+    except FileNotFoundError:
+        return {}
+    except OSError as why:
+        raise Temporary(f"unable to read {os.fsdecode(path(b'options'))}") from why
+    found = {}
+    for line in text.split(b"\n"):
+        name, _, value = line.strip().partition(b" ")
+        if not name or name.startswith(b"#"):
+            continue
+        if name not in OPTIONS:
+            raise Permanent(f"unknown name in {os.fsdecode(path(b'options'))}: {os.fsdecode(name)}")
+        found[name] = value.strip()
+    return found
