@@ -22,12 +22,12 @@ Source: vpopmail's cdb module, as recorded.
 import os
 from bisect import bisect_left
 
-from ..base import cdb, number, prot
-from ..base.errors import Temporary
+from ..base import cdb, number
 from . import files
+from .place import Inside
 from .errors import Refused
 
-VPASSWD, CDB, LOCK = b"vpasswd", b"vpasswd.cdb", b".vpasswd.lock"
+VPASSWD, CDB, NEW_CDB, LOCK = b"vpasswd", b"vpasswd.cdb", b"cdb.tmp", b".vpasswd.lock"
 PRIVATE = 0o600
 
 
@@ -78,24 +78,20 @@ class Embedded:
     """vpasswd and vpasswd.cdb in the domain's directory."""
 
     def __init__(self, domain):
-        self._acting = domain.uid, domain.gid
-        self._directory = domain.directory
-
-    def _path(self, name):
-        return b"%b/%b" % (self._directory, name)
+        self._domain = domain
 
     # ------------------------------------------------------------ look-up
 
     def get(self, name):
         """The Account of that name, None if there is none. Raises Temporary, OSError."""
-        with prot.Acting(*self._acting):
+        with Inside(self._domain):
             try:
-                found = cdb.read(self._path(CDB)).get(name)
+                found = cdb.read(CDB).get(name)
             except FileNotFoundError:
-                if files.read(self._path(VPASSWD)) is None:
+                if not os.path.exists(VPASSWD):
                     return None             # a domain without any account yet
                 self.rebuild()
-                found = cdb.read(self._path(CDB)).get(name)
+                found = cdb.read(CDB).get(name)
         return None if found is None else parse(name, found)
 
     def all(self):
@@ -146,16 +142,16 @@ class Embedded:
 
     def rebuild(self):
         """Make vpasswd.cdb from vpasswd."""
-        with prot.Acting(*self._acting), files.Locked(self._path(LOCK)):
+        with Inside(self._domain), files.Locked(LOCK):
             self._write_cdb(self._lines())
-            os.rename(self._path(b"cdb.tmp"), self._path(CDB))
-            files.sync_directory(self._directory)
+            os.rename(NEW_CDB, CDB)
+            files.sync_directory(b".")
 
     # ------------------------------------------------------------ files
 
     def _lines(self):
-        with prot.Acting(*self._acting):
-            text = files.read(self._path(VPASSWD))
+        with Inside(self._domain):
+            text = files.read(VPASSWD)
         lines = (text or b"").split(b"\n")
         if not lines[-1]:
             lines.pop()
@@ -163,23 +159,22 @@ class Embedded:
 
     def _rewrite(self, edit, stale=False):
         """edit(list of lines) under the lock, then both files."""
-        with prot.Acting(*self._acting), files.Locked(self._path(LOCK)):
+        with Inside(self._domain), files.Locked(LOCK):
             lines = self._lines()
             edit(lines)
-            temporary = b"%b.bak.%d" % (self._path(VPASSWD), os.getpid())
+            temporary = b"%b.bak.%d" % (VPASSWD, os.getpid())
             files.write(temporary, b"".join(text + b"\n" for text in lines), PRIVATE)
             if not stale:
                 self._write_cdb(lines)
-            os.rename(temporary, self._path(VPASSWD))
+            os.rename(temporary, VPASSWD)
             if not stale:
-                os.rename(self._path(b"cdb.tmp"), self._path(CDB))
-            files.sync_directory(self._directory)
+                os.rename(NEW_CDB, CDB)
+            files.sync_directory(b".")
 
     def _write_cdb(self, lines):
         """cdb.tmp, complete and on the disk."""
-        path = self._path(b"cdb.tmp")
-        files.remove(path)
-        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, PRIVATE)
+        files.remove(NEW_CDB)
+        fd = os.open(NEW_CDB, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, PRIVATE)
         try:
             cdb.write(fd, (split(text) for text in lines if text))
         finally:

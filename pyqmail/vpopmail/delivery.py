@@ -11,15 +11,14 @@ Source: vpopmail's vdelivermail, as recorded.
 """
 import os
 
-from ..base import errors, maildir
+from ..base import errors
 from ..base.errors import PERMANENT, TEMPORARY, Permanent, Temporary
 from ..base.netio import write_all
 from ..delivery.message import Message, Unreadable
-from . import accounts, assign, home, instructions, names
+from . import accounts, assign, flags, home, instructions, names, userdir
 from .mailbox import NO_USER, Answer, Mailbox, own_text
 
 BOUNCE, DELETE = b"bounce-no-mailbox", b"delete"
-BOUNCE_MAIL = 16                    # flag of an account
 LONGEST_HEADER = 1 << 20            # bytes looked at for Delivered-To
 NO_MAILBOX = b"Sorry, no mailbox here by that name. (#5.1.1)\n"
 LOOPING = b"mail is looping\n"
@@ -72,7 +71,7 @@ class Delivery:
         account, self.extension = self.account(domain)
         if account is None:
             return self.nobody()
-        if account.flags & BOUNCE_MAIL:
+        if account.flags & flags.BOUNCE_MAIL:
             raise Answer(b"vdelivermail: account is locked email bounced %b\n" % self.address, PERMANENT)
         directory = self.home_of(domain, account)
         return self.into(directory, Mailbox(directory + b"/Maildir/", account.quota, b"%b@%b" % (account.name, domain.real),
@@ -122,16 +121,12 @@ class Delivery:
 
     def home_of(self, domain, account):
         """The user's directory, made anew with its Maildir if it is gone. Raises Answer."""
-        directory = account.directory.rstrip(b"/") or b"%b/%b" % (domain.directory, account.name)
         try:
-            if not os.path.isdir(directory):
-                os.mkdir(directory, 0o700)
-                maildir.make(directory + b"/Maildir")
+            return userdir.make(domain, account)
         except OSError as why:
             if errors.passing(why):
                 raise
             raise Answer(b"Auto re-creation of maildir failed. (#5.9.9)\n", PERMANENT) from why
-        return directory
 
     def nobody(self):
         """There is no such user: what the line of .qmail-default wants done."""
