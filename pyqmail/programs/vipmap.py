@@ -10,7 +10,13 @@ Exit codes: 0; 255 usage; 111 a temporary trouble.
 """
 from ..vpopmail import command, ipmap, names
 
-USAGE = """{{vipmap}}"""
+USAGE = """\
+vipmap: usage: [options] ip domain
+options: -v (print version number)
+         -a ip domain (add the pair)
+         -d ip domain (delete the pair)
+         -p (show all pairs)
+"""
 
 
 def main(argv):

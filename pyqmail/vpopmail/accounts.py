@@ -90,7 +90,7 @@ class Embedded:
             except FileNotFoundError:
                 if not os.path.exists(VPASSWD):
                     return None             # a domain without any account yet
-                self.rebuild()
+                rebuild()
                 found = cdb.read(CDB).get(name)
         return None if found is None else parse(name, found)
 
@@ -142,43 +142,54 @@ class Embedded:
 
     def rebuild(self):
         """Make vpasswd.cdb from vpasswd."""
-        with Inside(self._domain), files.Locked(LOCK):
-            self._write_cdb(self._lines())
-            os.rename(NEW_CDB, CDB)
-            files.sync_directory(b".")
+        with Inside(self._domain):
+            rebuild()
 
     # ------------------------------------------------------------ files
 
     def _lines(self):
         with Inside(self._domain):
-            text = files.read(VPASSWD)
-        lines = (text or b"").split(b"\n")
-        if not lines[-1]:
-            lines.pop()
-        return lines
+            return read_lines()
 
     def _rewrite(self, edit, stale=False):
         """edit(list of lines) under the lock, then both files."""
         with Inside(self._domain), files.Locked(LOCK):
-            lines = self._lines()
+            lines = read_lines()
             edit(lines)
             temporary = b"%b.bak.%d" % (VPASSWD, os.getpid())
             files.write(temporary, b"".join(text + b"\n" for text in lines), PRIVATE)
             if not stale:
-                self._write_cdb(lines)
+                write_cdb(lines)
             os.rename(temporary, VPASSWD)
             if not stale:
                 os.rename(NEW_CDB, CDB)
             files.sync_directory(b".")
 
-    def _write_cdb(self, lines):
-        """cdb.tmp, complete and on the disk."""
-        files.remove(NEW_CDB)
-        fd = os.open(NEW_CDB, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, PRIVATE)
-        try:
-            cdb.write(fd, (split(text) for text in lines if text))
-        finally:
-            os.close(fd)
+
+def rebuild():
+    """Make vpasswd.cdb from vpasswd, in the current directory."""
+    with files.Locked(LOCK):
+        write_cdb(read_lines())
+        os.rename(NEW_CDB, CDB)
+        files.sync_directory(b".")
+
+
+def write_cdb(lines):
+    """cdb.tmp, complete and on the disk."""
+    files.remove(NEW_CDB)
+    fd = os.open(NEW_CDB, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, PRIVATE)
+    try:
+        cdb.write(fd, (split(text) for text in lines if text))
+    finally:
+        os.close(fd)
+
+
+def read_lines():
+    """The lines of vpasswd in the current directory; none if there is no file."""
+    lines = (files.read(VPASSWD) or b"").split(b"\n")
+    if not lines[-1]:
+        lines.pop()
+    return lines
 
 
 def split(text):

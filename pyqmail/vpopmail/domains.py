@@ -5,6 +5,7 @@ goes; each step can be done again after a crash.
 """
 import os
 import shutil
+import stat
 
 from ..base import pidfile, sig
 from ..base.errors import Temporary
@@ -50,7 +51,8 @@ def make_directory(name, base, uid, gid):
         raise Refused("BAD_V_DIR")
     parent = base + b"/domains"
     try:
-        make_owned(parent, uid, gid)
+        if not os.path.isdir(parent):
+            make_owned(parent, uid, gid)
     except OSError:
         raise Refused("CAN_NOT_MAKE_DOMAINS_DIR") from None
     place = count_domain(uid, gid, hashdirs.add)
@@ -60,18 +62,19 @@ def make_directory(name, base, uid, gid):
             make_owned(parent, uid, gid)
         directory = b"%b/%b" % (parent, name)
         make_owned(directory, uid, gid)
-        os.chmod(directory, 0o700, follow_symlinks=False) if not os.path.islink(directory) else None
     except OSError:
         raise Refused("COULD_NOT_MAKE_DOMAIN_DIR") from None
     return directory
 
 
 def make_owned(path, uid, gid):
-    """A directory of uid:gid, unless it is there already."""
+    """A directory of uid:gid. One that is there already stays as it is, but root's is given away."""
     try:
         os.mkdir(path, 0o700)
     except FileExistsError:
-        return
+        found = os.lstat(path)
+        if found.st_uid != 0 or not stat.S_ISDIR(found.st_mode):
+            return
     if os.geteuid() == 0:
         os.chown(path, uid, gid, follow_symlinks=False)
 

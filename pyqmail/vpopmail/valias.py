@@ -7,6 +7,7 @@ from .place import Inside
 
 PREFIX = b".qmail-"
 DEFAULT = b"default"
+LOCK = b".valias.lock"
 PRIVATE = 0o600
 
 
@@ -33,7 +34,7 @@ def insert(domain, user, line):
         raise Refused("ALIAS_LINE_TOO_LONG")
     if b"\n" in line:
         raise Refused("BAD_CHARACTER")
-    with Inside(domain), files.Locked(file_of(user) + b".lock"):
+    with Inside(domain), files.Locked(LOCK):
         text = files.read(file_of(user)) or b""
         if line in text.split(b"\n"):
             return False
