@@ -36,7 +36,8 @@ class Login:
 
 
 def check(name, secret, challenge, service, ip=b""):
-    """The Login of a name with its password, or with its answer to a challenge. Raises Failure, Temporary."""
+    """The Login of a name with its password, or with its answer to a challenge. service: None where it is for none.
+    Raises Failure, Temporary."""
     if not name:
         raise Failure(NO_NAME, b"null user name given :" + ip)
     if not secret:
@@ -58,7 +59,7 @@ def check(name, secret, challenge, service, ip=b""):
         shown = b" (pass: '%b')" % secret if home.option(b"logging") in (b"p", b"v") else b""
         raise Failure(WRONG, b"password fail%b %b" % (shown, who))
     held = limits.effective(domain, account)
-    if held & CLOSED[service]:
+    if held & CLOSED.get(service, 0):
         raise Failure(WRONG, b"%b access denied %b" % (service.encode(), who))
     return Login(domain, account, held, means)
 
