@@ -93,7 +93,10 @@ CASES = (
     case("qmailctl", 111, "start", user=NOBODY),
     case("sendmail", 100, "-Z"), case("sendmail", 111, "a@b", change={"bin/qmail-inject": "no program\n"}),
     case("splogger", 0),
+    case("vkill", 0, "no process has these words"),
+    case("vchkpw", 2, login=b"a\0b\0c\0"), case("vrcptcheck", 2, "joe@none.example"),
 )
+DELIVERED, CHECKED, ASKED = (f"tests/vpopmail/test_{name}.py" for name in ("vdeliver", "vauth", "vauth_programs"))
 ELSEWHERE = {
     ("dnsfq", 0): "tests/programs/test_small_programs.py", ("dnsfq", 111): "tests/programs/test_small_programs.py",
     ("dnsip", 111): "tests/programs/test_small_programs.py", ("dnsmxip", 0): "tests/programs/test_small_programs.py",
@@ -102,6 +105,11 @@ ELSEWHERE = {
     ("qmail-popup", 0): "tests/pop3/test_front.py", ("qmail-send", 0): "tests/send/test_qmail_send_process.py",
     ("qmail-qmqpc", 0): "tests/qmtp", ("elq", 126): "tests/programs/test_mailbox_programs.py",
     ("elq", 127): "tests/programs/test_mailbox_programs.py",
+    ("vdelivermail", 0): DELIVERED, ("vdelivermail", 100): DELIVERED, ("vdelivermail", 111): DELIVERED,
+    ("vchkpw", 1): CHECKED, ("vchkpw", 111): CHECKED, ("clearopensmtp", 0): CHECKED, ("clearopensmtp", 100): CHECKED,
+    ("clearopensmtp", 111): CHECKED,
+    ("vrcptcheck", 0): ASKED, ("vrcptcheck", 1): ASKED, ("vrcptcheck", 111): ASKED,
+    ("vverifypw", 0): ASKED, ("vverifypw", 1): ASKED, ("vverifypw", 111): ASKED,
 }
 # base.errors.run: whatever goes wrong unforeseen; programs.dnsip.show, tested with its other callers.
 GENERAL = {("instcheck", 111), ("dnsptr", 111)}

@@ -10,7 +10,7 @@ from pyqmail.auth import hashes
 from pyqmail.base import cdb, maildir
 from pyqmail.base import home as qmailhome
 from pyqmail.base.errors import Permanent
-from pyqmail.programs import vchkpw
+from pyqmail.programs import clearopensmtp, vchkpw
 from pyqmail.vpopmail import accounts, assign, home, limits, login, roaming, userdir
 from pyqmail.vpopmail.login import IMAP, POP, SMTP, WEBMAIL, Failure
 
@@ -265,6 +265,63 @@ def test_what_is_over_is_cleared(site):
 def test_clearing_nothing_makes_the_table_all_the_same(site):
     roaming.expire()
     assert rules(site) == FIXED and not os.path.exists(site + b"/etc/open-smtp")
+
+
+@pytest.mark.parametrize("options, rules, code, said", [
+    (b"", b":allow\n", 0, b""), (b"roaming-users no\n", b"x:y\n", 0, clearopensmtp.DISABLED), (b"", b"x:y\n", 100, b"")])
+def test_clearopensmtp(site, options, rules, code, said, capfdbinary):
+    put(site + b"/options", options)
+    home._known.pop("options", None)
+    put(site + b"/etc/tcp.smtp", rules)
+    try:
+        assert clearopensmtp.main([]) == code
+    except Permanent:                       # errors.run: 100
+        assert code == 100
+    assert capfdbinary.readouterr().out == said
+
+
+def test_clearopensmtp_without_its_directory(site):
+    os.rename(site + b"/etc", site + b"/gone")
+    with pytest.raises(OSError):            # errors.run: 111
+        clearopensmtp.main([])
+
+
+@pytest.fixture
+def checked(site, monkeypatch):
+    """vchkpw's main() for what comes on descriptor 3: (exit code, log lines, what was executed)."""
+    def run(data, argv=(b"/bin/prog",), **environ):
+        log, executed = [], []
+        monkeypatch.setattr(vchkpw.checkpassword, "receive", lambda: data)
+        monkeypatch.setattr(vchkpw.child, "environment", lambda: {
+            b"TCPLOCALPORT": b"110", b"TCPREMOTEIP": IP, **{os.fsencode(key): value for key, value in environ.items()}})
+        monkeypatch.setattr(vchkpw.child, "execute", lambda argv, env: executed.append((argv, env, os.getcwdb())))
+        monkeypatch.setattr(vchkpw, "log", lambda connection, text: log.append(text))
+        monkeypatch.setattr(vchkpw.prot, "become", lambda *ids: None)
+        return vchkpw.main(list(argv)), log, executed
+    return run
+
+
+def test_vchkpw_runs_the_program_in_the_users_directory(checked, site):
+    code, log, [(argv, environ, where)] = checked(b"JOE@example.com\0pw\0stamp\0")
+    directory = domain().directory + b"/joe"
+    assert (code, log, argv, where) == (111, [], [b"/bin/prog"], os.path.realpath(directory))   # if it cannot be run
+    wanted = {b"USER": b"joe", b"HOME": directory, b"SHELL": b"NOLOGIN", b"VPOPUSER": b"joe@example.com"}
+    assert wanted.items() <= environ.items()
+    assert get(directory + b"/lastauth") == IP and get(site + b"/etc/open-smtp").startswith(IP)
+
+
+@pytest.mark.parametrize("flags, environ", [(32, {}), (0, {"TCPLOCALPORT": b"25"}), (0, {"TCPREMOTEIP": b""})])
+def test_vchkpw_opens_no_relay(checked, site, flags, environ):
+    change(flags=flags)
+    assert len(checked(b"joe@example.com\0pw\0", **environ)[2]) == 1
+    assert not os.path.exists(site + b"/etc/open-smtp")
+
+
+@pytest.mark.parametrize("data, argv, code", [
+    (b"joe@example.com\0no\0\0", [b"p"], 1), (b"joe@example.com", [b"p"], 13), (b"", [b"p"], 12), (None, [b"p"], 1), (b"a\0b\0", [], 2)])
+def test_vchkpw_refuses(checked, data, argv, code):
+    found, _, executed = checked(data, argv)
+    assert found == code and executed == []
 
 
 def test_limits_are_the_domains(site):

@@ -6,6 +6,7 @@ import pytest
 from pyqmail.auth import hashes
 from pyqmail.base import cdb
 from pyqmail.base import home as qmailhome
+from pyqmail.base.errors import Temporary
 from pyqmail.programs import vkill, vrcptcheck, vverifypw
 from pyqmail.vpopmail import accounts, assign, home
 
@@ -59,6 +60,13 @@ def test_a_domain_that_takes_everything(directory, text, code):
     ([b"locked@example.com", b"pw"], 1), ([b"j e@example.com", b"pw"], 1), ([], 255), ([b"a", b"b", b"c"], 255)])
 def test_a_password(directory, words, code):
     assert vverifypw.main(words) == code
+
+
+def test_what_cannot_be_told_now(directory):
+    write(directory + b"/vpasswd.cdb", b"nonsense")
+    for main, words in ((vrcptcheck.main, [b"joe@example.com"]), (vverifypw.main, [b"joe@example.com", b"pw"])):
+        with pytest.raises(Temporary):      # errors.run: 111
+            main(words)
 
 
 @pytest.mark.parametrize("main", [vrcptcheck.main, vverifypw.main, vkill.main])
