@@ -62,7 +62,9 @@ PROGRAMS = {
             "qmail-qmqpd", "qmail-qmtpd", "qmail-qread", "qmail-qstat", "qmail-queue", "qmail-remote", "qmail-rspawn",
             "qmail-send", "qmail-showctl", "qmail-smtpd", "qmail-tcpok", "qmail-tcpto", "qmailctl", "qreceipt",
             "qsmhook", "sendmail", "splogger", "tcp-env", "tcprules", "vchkpw", "vdelivermail", "vkill", "vrcptcheck",
-            "vverifypw"),
+            "vverifypw", "dotqmail2valias", "vaddaliasdomain", "vadddomain", "vadduser", "valias", "vchangepw", "vconvert",
+            "vdeldomain", "vdeloldusers", "vdeluser", "vdominfo", "vipmap", "vmkpasswd", "vmoddomlimits", "vmoduser",
+            "vpasswd", "vpopbull", "vsetuserquota", "vuserinfo"),
 }
 BOOT = ("binm1", "binm1+df", "binm2", "binm2+df", "binm3", "binm3+df", "home", "home+df", "maildir", "proc", "proc+df",
         "qmail.init")

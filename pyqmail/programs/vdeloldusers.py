@@ -37,13 +37,13 @@ def run(options):
     given = dict(options.found)
     if b"v" in given:
         return command.FAILED
-    if not home.enabled(b"auth-logging"):
-        command.say(b"auth logging was not enabled, reconfigure with --enable-auth-logging=y")
-        return command.FAILED
     if options.bad:
         return command.usage(USAGE)
     if b"e" not in given and b"d" not in given:
         command.say(b"error: you must supply either the -e or -d [domain] options")
+        return command.FAILED
+    if not home.enabled(b"auth-logging"):
+        command.say(b"auth logging was not enabled, reconfigure with --enable-auth-logging=y")
         return command.FAILED
     if b"e" in given:
         domains = [domain for domain in assign.everyone() if not domain.alias]
@@ -64,13 +64,13 @@ def each(domain, before, delete, verbose):
     """Handle the old users of a domain; how many there are."""
     found = 0
     for account in accounts.store(domain).all():
-        login = users.last_login(domain, account)
-        if login is None or login[0] >= before:
-            continue
         address = b"%b@%b" % (account.name, domain.real)
         if account.name == POSTMASTER:
             if verbose:
                 command.say(b"skipping ", address)
+            continue
+        login = users.last_login(domain, account)
+        if login is None or login[0] >= before:
             continue
         found += 1
         if verbose or not delete:

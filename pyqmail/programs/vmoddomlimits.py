@@ -79,11 +79,10 @@ PERMISSIONS = (
 )
 DENIED = {b"a": 7, b"c": 1, b"m": 2, b"d": 4}
 WORDS = ((1, b"CREATE"), (2, b"MODIFY"), (4, b"DELETE"))
-LETTERS = b"vdSDQ:q:M:m:P:A:F:R:L:g:p:a:f:r:l:u:o:x:z:"
 
 
 def main(argv):
-    return command.answer(run, command.Options(argv, LETTERS))
+    return command.answer(run, command.Options(argv, b"vdSDQ:q:M:m:P:A:F:R:L:g:p:a:f:r:l:u:o:x:z:"))
 
 
 def run(options):

@@ -46,11 +46,10 @@ the following options are bit flags in the gid int field
          -2 ( set V_USER2 flag )
          -3 ( set V_USER3 flag )
 """
-LETTERS = b"vnxq:c:e:C:D:h" + b"".join(flags.LETTERS)
 
 
 def main(argv):
-    return command.answer(modify, command.Options(argv, LETTERS))
+    return command.answer(modify, command.Options(argv, b"vnxq:c:e:C:D:hdpswibofFmraSEu0123"))
 
 
 def modify(options):

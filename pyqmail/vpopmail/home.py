@@ -14,22 +14,23 @@ from ..base.errors import Permanent, Temporary
 USER = "vpopmail"
 YES, NO = b"yes", b"no"
 
-#   name                 default     what it decides
-OPTIONS = {
-    b"password-hash":    b"sha512",  # kind of new hashes: yescrypt, sha512, md5 (what old programs read) or des
-    b"clear-passwd":     NO,         # keep clear passwords too: APOP and CRAM-MD5 need them
-    b"qmail-ext":        NO,         # joe-list belongs to joe
-    b"learn-passwords":  NO,         # the first password somebody logs in with becomes that of a user without
-    b"onchange-script":  NO,         # etc/onchange is told of every change
-    b"sqwebmail-pass":   NO,         # Maildir/sqwebmail-pass holds the password's hash
-    b"passwd":           NO,         # vchkpw looks into the system's accounts too
-    b"users-big-dir":    YES,        # directories of a hundred users each (see hashdirs.py)
-    b"auth-logging":     YES,        # USER/lastauth
-    b"roaming-users":    YES,        # a login opens the relay for its address
-    b"relay-clear-minutes": b"180",  # how long for
-    b"tcpserver-file":   b"",        # the rules a login is added to; empty: VPOPHOME/etc/tcp.smtp
-    b"logging":          b"e",       # n nothing, e errors, y also success, p errors with passwords, v all of it
-}
+# What configure decided: name, default, what it is (the manual reads this table).
+CONFIGURE = (
+    (b"password-hash", b"sha512", "the kind of new hashes: yescrypt, sha512, md5 (which old programs know) or des"),
+    (b"clear-passwd", NO, "keep clear passwords, too; APOP and CRAM-MD5 need them, and whoever reads the file has them"),
+    (b"qmail-ext", NO, "joe-list belongs to joe"),
+    (b"learn-passwords", NO, "the first password somebody logs in with becomes that of a user without one"),
+    (b"onchange-script", NO, "etc/onchange is told of changes"),
+    (b"sqwebmail-pass", NO, "Maildir/sqwebmail-pass holds the password hash"),
+    (b"passwd", NO, "vchkpw looks into the accounts of the system, too"),
+    (b"users-big-dir", YES, "directories of a hundred users each; one-letter names are refused"),
+    (b"auth-logging", YES, "lastauth in the directory of a user says when he logged in, and from where"),
+    (b"roaming-users", YES, "a login opens the relay for its address"),
+    (b"relay-clear-minutes", b"180", "for how many minutes"),
+    (b"tcpserver-file", b"", "the rules that a login is added to; without it etc/tcp.smtp"),
+    (b"logging", b"e", "n logs nothing, e errors, y success as well, p errors with passwords, v all of that"),
+)
+OPTIONS = {name: value for name, value, _ in CONFIGURE}
 _known = {}
 
 
