@@ -116,6 +116,7 @@ CASES = (
     case("vpopbull", 0, "-n", change=NONE), case("vpopbull", 255), case("vpopbull", 111, "-n", "a.example", change=BROKEN),
     case("vconvert", 255), case("vconvert", 111, "-p", "none", "-c"),
     case("vdeloldusers", 255), case("vdeloldusers", 111, "-d", "a.example", change=BROKEN),
+    case("vpopmaild", 0, stdin=b"quit\r\n"),
     case("vkill", 0, "no process has these words"),
     case("vchkpw", 2, login=b"a\0b\0c\0"), case("vrcptcheck", 2, "joe@none.example"),
 )
@@ -138,7 +139,7 @@ ELSEWHERE = {
     ("vverifypw", 0): ASKED, ("vverifypw", 1): ASKED, ("vverifypw", 111): ASKED,
 }
 # base.errors.run: whatever goes wrong unforeseen; programs.dnsip.show, tested with its other callers.
-GENERAL = {("vchangepw", 111), ("vipmap", 111), ("instcheck", 111), ("dnsptr", 111)}
+GENERAL = {("vpopmaild", 111), ("vchangepw", 111), ("vipmap", 111), ("instcheck", 111), ("dnsptr", 111)}
 
 
 def listed():
