@@ -133,7 +133,7 @@ def unregister(name, domain):
 def delete(domain, warn):
     """Remove a domain with everything in it, or just the name if it is an alias. warn(text): what was not as it
     should be."""
-    onchange.tell(b"del_domain", domain.name)
+    onchange.tell(b"del_domain", b"%b alias of %b" % (domain.name, domain.real) if domain.alias else domain.name)
     if domain.alias:
         unregister(domain.name, domain)
         return

@@ -13,6 +13,8 @@ def tell(command, argument):
         return
     _told.append(command)
     path = home.path(b"etc", b"onchange")
+    if not os.path.exists(path):
+        return
     if not os.access(path, os.X_OK):
         errors.say(b"ONCHANGE script ", path, b" not executable.")
         return
