@@ -6,7 +6,7 @@ for its mail; a directory that a crash left over is told of (EXIST_U_DIR) and no
 import os
 import shutil
 
-from ..base import maildir, netio
+from ..base import errors, maildir, netio
 from . import accounts, assign, files, hashdirs, home, limits, names, onchange, passwords, quotas
 from .errors import Refused
 from .place import Inside, within
@@ -109,6 +109,8 @@ def delete(domain, user):
             hashdirs.remove(os.path.dirname(path) if not path.startswith(b"/") else b"")
         if path and path.strip(b"./") and b".." not in path.split(b"/"):
             shutil.rmtree(path, ignore_errors=True)
+            if os.path.lexists(path):   # something in it is not the owner's
+                errors.say(b"Warning: Failed to delete directory tree: ", account.directory)
 
 
 def is_catchall(domain, account):

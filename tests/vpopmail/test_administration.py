@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from pyqmail.base import cdb
+from pyqmail.base import cdb, prot
 from pyqmail.base import home as qmailhome
 from pyqmail.base.errors import Temporary
 from pyqmail.programs import (vaddaliasdomain, vadddomain, vadduser, valias, vchangepw, vconvert, vdeldomain,
@@ -158,6 +158,39 @@ def test_only_our_qmail_send_is_told(example, monkeypatch):
     put(qmailhome.path("run", "send.pid").encode(), b"%d 1\n" % os.getpid())      # not that process: another start
     domains.tell_qmail_send()
     assert killed == []
+
+
+@pytest.mark.root
+def test_owners_of_two_domains_cannot_read_each_other(run, site, tmp_path):
+    (tmp_path / "other/domains").mkdir(parents=True)
+    assert run(vadddomain, "one.example", "x") == (0, "")
+    assert run(vadddomain, "-u", "daemon", "-d", str(tmp_path / "other"), "two.example", "x") == (0, "")
+    one, two = assign.find(b"one.example"), assign.find(b"two.example")
+    assert one.uid != two.uid
+    for mine, theirs in ((one, two), (two, one)):
+        with prot.Acting(mine.uid, mine.gid):
+            for path in (theirs.directory, theirs.directory + b"/vpasswd", theirs.directory + b"/postmaster/Maildir/new"):
+                with pytest.raises(PermissionError):
+                    os.listdir(path)
+        for directory, _, names_there in os.walk(mine.directory):
+            for name in (b".", *names_there):
+                assert os.stat(os.path.join(directory, name)).st_uid == mine.uid
+                assert os.stat(os.path.join(directory, name)).st_mode & 0o077 == 0
+
+
+@pytest.mark.root
+def test_root_is_not_led_astray_by_links_in_a_domain(run, example, tmp_path):
+    secret = tmp_path / "secret"
+    secret.write_text("root's\n")
+    secret.chmod(0o600)
+    for name in (b"vpasswd.bak.%d" % os.getpid(), b"cdb.tmp", b".dir-control.%d" % os.getpid()):
+        os.symlink(os.fsencode(secret), example.directory + b"/" + name)
+    assert run(vadduser, "joe@example.com", "pw") == (0, "")
+    assert secret.read_text() == "root's\n" and secret.stat().st_uid == 0
+    os.unlink(example.directory + b"/.vpasswd.lock")
+    os.symlink(os.fsencode(secret), example.directory + b"/.vpasswd.lock")
+    with pytest.raises(OSError):
+        accounts.store(example).delete(b"joe")
 
 
 # ---------------------------------------------------------------- users
