@@ -121,11 +121,12 @@ def log(connection, text):
 def system_account(connection, argv, environ, name, secret):
     """The name of nobody here may be an account of the system."""
     from ..auth import accounts             # only where VPOPHOME/options asks for it
-    account = accounts.authenticate(name, secret)
+    user, _ = names.parse(name)
+    if accounts.lookup(user)[0] is None:    # what that costs has been spent on the search here
+        return refuse(connection, Failure(login.NO_SYSTEM_USER, b"system user not found %b:%b" % (user, connection.ip)))
+    account = accounts.authenticate(user, secret)
     if account is None:
-        known = accounts.lookup(name)[0] is not None
-        return refuse(connection, Failure(login.WRONG, b"password fail %b:%b" % (name, connection.ip)) if known else
-                      Failure(login.NO_SYSTEM_USER, b"system user not found %b:%b" % (name, connection.ip)))
+        return refuse(connection, Failure(login.WRONG, b"password fail %b:%b" % (user, connection.ip)))
     if connection.service == SMTP:
         environ |= {b"USER": account.name, b"HOME": account.home, b"SHELL": account.shell}
     else:

@@ -15,7 +15,7 @@ from ..base import errors
 from ..base.errors import PERMANENT, TEMPORARY, Permanent, Temporary
 from ..base.netio import write_all
 from ..delivery.message import Message, Unreadable
-from . import accounts, assign, flags, home, instructions, names, userdir
+from . import accounts, assign, domainquota, flags, home, instructions, names, userdir
 from .mailbox import NO_USER, Answer, Mailbox, own_text
 
 BOUNCE, DELETE = b"bounce-no-mailbox", b"delete"
@@ -74,8 +74,11 @@ class Delivery:
         if account.flags & flags.BOUNCE_MAIL:
             raise Answer(b"vdelivermail: account is locked email bounced %b\n" % self.address, PERMANENT)
         directory = self.home_of(domain, account)
-        return self.into(directory, Mailbox(directory + b"/Maildir/", account.quota, b"%b@%b" % (account.name, domain.real),
-                                            self.texts, self.flush))
+        mailbox = Mailbox(directory + b"/Maildir/", account.quota, b"%b@%b" % (account.name, domain.real), self.texts,
+                          self.flush)
+        if home.enabled(b"domain-quotas") and not domainquota.admits(domain, self.message.size()):
+            mailbox.refuse_for_domain()
+        return self.into(directory, mailbox)
 
     def recipient(self):
         """(user, domain) the message is for, in lower case. Raises Answer."""

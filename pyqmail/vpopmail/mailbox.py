@@ -93,6 +93,12 @@ class Mailbox:
             raise Answer((b"user is over quota\n" if text is None else text) + b"\n", PERMANENT)
         return True
 
+    def refuse_for_domain(self):
+        """The domain has no room for the message, whoever it is for. Raises Answer."""
+        self.quota()
+        self.warn()
+        raise Answer(b"domain is over quota\n\n", PERMANENT)
+
     def warn(self):
         """Deliver the administrator's warning, once a day, whatever the quota says."""
         marker = self.path + WARNED

@@ -95,7 +95,7 @@ def replay(path, names, home, out):
 # vpopmail's suites were recorded on builds with these options.
 RECORDED = "password-hash md5\nclear-passwd yes\n"
 OPTIONS = {
-    "vpopmail-options": RECORDED + "qmail-ext yes\nlearn-passwords yes\nonchange-script yes\nsqwebmail-pass yes\n"
+    "vpopmail-options": RECORDED + "domain-quotas yes\nqmail-ext yes\nlearn-passwords yes\nonchange-script yes\nsqwebmail-pass yes\n"
                                    "passwd yes\nlogging v\n",
     "vpopmail-options-off": "password-hash des\nclear-passwd no\nusers-big-dir no\nauth-logging no\n"
                             "roaming-users no\nlogging y\n",

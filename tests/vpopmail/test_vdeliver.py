@@ -252,6 +252,16 @@ def test_over_quota_with_a_text_and_one_warning_a_day(place):
     assert len(warnings) == 1 and warnings[0].startswith(b"Delivered-To: joe@example.com\nDate: ")
 
 
+@pytest.mark.parametrize("limits, held, fits", [
+    (b"quota: 1\n", 1 << 20, False), (b"quota: 1\n", 1000, True), (b"maxmsgcount: 1\n", 5, False), (b"", 1 << 30, True)])
+def test_the_quota_of_a_domain(place, monkeypatch, limits, held, fits):
+    monkeypatch.setattr(home, "enabled", lambda name: name == b"domain-quotas")
+    place.add(b"ann")
+    place.write(b"ann/Maildir/cur/1.h,S=%d:2,S" % held, b"")
+    place.write(b".qmailadmin-limits", limits)
+    assert place.deliver() == ((0, b"") if fits else (100, b"domain is over quota\n\n"))
+
+
 LINE = b" %b '' bounce-no-mailbox"
 
 
