@@ -14,13 +14,12 @@
 Not being able to ask is always Temporary (or OSError), never "no such user".
 
 The embedded back end is vpopmail's: the text file vpasswd, sorted by name, and vpasswd.cdb, made from it and
-the only file that a look-up reads. Whoever changes vpasswd holds .vpasswd.lock; both new files are on the disk
+the only file that a look-up reads (a large cdb gets new records at its end instead). Whoever changes vpasswd holds .vpasswd.lock; both new files are on the disk
 before the first of them is renamed. After a crash between the two renames the cdb is the old one; every change
 makes it anew from vpasswd, so the next one, or vmkpasswd, brings both together.
 Source: vpopmail's cdb module, as recorded.
 """
 import os
-from bisect import bisect_left
 
 from ..base import cdb, number
 from . import files
@@ -29,6 +28,7 @@ from .errors import Refused
 
 VPASSWD, CDB, NEW_CDB, LOCK = b"vpasswd", b"vpasswd.cdb", b"cdb.tmp", b".vpasswd.lock"
 PRIVATE = 0o600
+LARGE = 1 << 18                         # bytes of a cdb; records of smaller ones are in the order of vpasswd
 
 
 class Account:
@@ -108,12 +108,21 @@ class Embedded:
 
     def add(self, account):
         """Put a new account in its sorted place."""
-        def insert(lines):
-            place = bisect_left(lines, account.name, key=name_of)
-            if any(name_of(text) == account.name for text in lines):
+        text = line(account, keeps_clear())
+        with Inside(self._domain), files.Locked(LOCK):
+            data = files.read(VPASSWD) or b""
+            start = account.name + b":"
+            if data.startswith(start) or b"\n" + start in data:
                 raise Refused("USERNAME_EXISTS")
-            lines.insert(place, line(account, keeps_clear()))
-        self._rewrite(insert)
+            if data and not data.endswith(b"\n"):
+                data += b"\n"
+            place = position_for(data, account.name)
+            temporary = write_vpasswd((data[:place], text, b"\n", data[place:]))
+            if is_large_and_current():
+                append_to_cdb(text)
+            else:
+                write_cdb([*data[:place].split(b"\n"), text, *data[place:].split(b"\n")])
+            put_in_place(temporary)
 
     def put(self, account):
         """Replace the account of the same name."""
@@ -156,14 +165,10 @@ class Embedded:
         with Inside(self._domain), files.Locked(LOCK):
             lines = read_lines()
             edit(lines)
-            temporary = b"%b.bak.%d" % (VPASSWD, os.getpid())
-            files.write(temporary, b"".join(text + b"\n" for text in lines), PRIVATE)
+            temporary = write_vpasswd([text + b"\n" for text in lines])
             if not stale:
                 write_cdb(lines)
-            os.rename(temporary, VPASSWD)
-            if not stale:
-                os.rename(NEW_CDB, CDB)
-            files.sync_directory(b".")
+            put_in_place(temporary, stale)
 
 
 def rebuild():
@@ -172,6 +177,49 @@ def rebuild():
         write_cdb(read_lines())
         os.rename(NEW_CDB, CDB)
         files.sync_directory(b".")
+
+
+def write_vpasswd(pieces):
+    """The new vpasswd under another name, complete and on the disk; that name."""
+    temporary = b"%b.bak.%d" % (VPASSWD, os.getpid())
+    files.write(temporary, b"".join(pieces), PRIVATE)
+    return temporary
+
+
+def put_in_place(temporary, stale=False):
+    os.rename(temporary, VPASSWD)
+    if not stale:
+        os.rename(NEW_CDB, CDB)
+    files.sync_directory(b".")
+
+
+def position_for(data, name):
+    """Where in vpasswd (bytes) the line of `name` belongs, by halving: lines are sorted by name."""
+    low, high = 0, len(data)
+    while low < high:
+        start = data.rfind(b"\n", low, (low + high) // 2) + 1 or low
+        end = data.index(b"\n", start) + 1
+        if data[start:end].partition(b":")[0] < name:
+            low = end
+        else:
+            high = start
+    return low
+
+
+def is_large_and_current():
+    """True if the cdb is so large that one more record is not worth making it anew, and not older than vpasswd: what was
+    edited by hand, or left over by a crash, is made anew."""
+    try:
+        made, source = os.stat(CDB), os.stat(VPASSWD)
+    except FileNotFoundError:
+        return False
+    return made.st_size >= LARGE and made.st_mtime_ns >= source.st_mtime_ns
+
+
+def append_to_cdb(text):
+    """cdb.tmp: the cdb with one record more."""
+    from ..base import cdb_append       # only where a large domain gets a user
+    files.write(NEW_CDB, b"".join(cdb_append.appended(files.read(CDB), *split(text))), PRIVATE)
 
 
 def write_cdb(lines):

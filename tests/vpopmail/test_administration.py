@@ -433,6 +433,31 @@ def test_no_update_of_many_writers_is_lost(example, site, monkeypatch):
     assert all(accounts.store(example).get(name) for name in found)
 
 
+@pytest.mark.parametrize("name", [b"a", b"b", b"bb", b"c", b"d", b"zz", b"aa"])
+def test_a_new_line_goes_to_its_sorted_place(name):
+    data = b"b:1\nc:2\nd:3\n"
+    place = accounts.position_for(data, name)
+    lines = (data[:place] + name + b":new\n" + data[place:]).split(b"\n")[:-1]
+    assert [line.split(b":")[0] for line in lines] == sorted([b"b", b"c", b"d", name])
+    assert accounts.position_for(b"", name) == 0
+
+
+def test_a_large_domain_grows_without_being_made_anew(example, monkeypatch):
+    monkeypatch.setattr(accounts, "LARGE", 0)
+    made = []
+    monkeypatch.setattr(accounts, "write_cdb", lambda lines, write=accounts.write_cdb: made.append(1) or write(lines))
+    store = accounts.store(example)
+    for number in (5, 3, 9):
+        store.add(accounts.Account(b"u%d" % number))
+    assert made == [] and store.names() == [b"postmaster", b"u3", b"u5", b"u9"]
+    assert all(store.get(name) for name in store.names())
+    line = get(example.directory + b"/vpasswd") + b"zed::1:0:by hand:::\n"
+    put(example.directory + b"/vpasswd", line)
+    os.utime(example.directory + b"/vpasswd", (2e9, 2e9))
+    store.add(accounts.Account(b"ann"))
+    assert made == [1] and store.get(b"zed").comment == b"by hand" and store.get(b"ann")
+
+
 @pytest.mark.parametrize("step", range(12))
 def test_a_crash_at_any_step_leaves_a_whole_file(run, example, monkeypatch, step):
     """Every system call that changes something is the last one, once."""
