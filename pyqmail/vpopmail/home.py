@@ -29,6 +29,7 @@ CONFIGURE = (
     (b"roaming-users", YES, "a login opens the relay for its address"),
     (b"relay-clear-minutes", b"180", "for how many minutes"),
     (b"tcpserver-file", b"", "the rules that a login is added to; without it etc/tcp.smtp"),
+    (b"login-failures", b"100", "failed logins of an address or a user in ten minutes, then none is checked; 0 for any"),
     (b"logging", b"e", "n logs nothing, e errors, y success as well, p errors with passwords, v all of that"),
 )
 OPTIONS = {name: value for name, value, _ in CONFIGURE}

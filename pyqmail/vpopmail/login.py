@@ -9,7 +9,8 @@ import os
 from _operator import _compare_digest as same    # hmac.compare_digest, without hmac's 10 ms
 
 from ..auth import hashes
-from . import accounts, assign, flags, home, limits, names, passwords
+from . import accounts, assign, failures, flags, home, limits, names, passwords
+from .errors import Refused
 
 SMTP, POP, IMAP, WEBMAIL = "smtp", "pop", "imap", "webmail"
 CLOSED = {SMTP: flags.NO_SMTP, POP: flags.NO_POP, IMAP: flags.NO_IMAP, WEBMAIL: flags.NO_WEBMAIL}
@@ -46,22 +47,39 @@ def check(name, secret, challenge, service, ip=b""):
         user, host = names.parse(name)
     except names.BadName as why:
         raise Failure(BAD_CHARACTERS, b"invalid user/domain characters %b:%b" % (name.lower(), ip), why.line) from why
-    who = b"%b@%b:%b" % (user, host, ip)
+    address = b"%b@%b" % (user, host)
+    who = b"%b:%b" % (address, ip)
+    if failures.too_many(address, ip):
+        hashes.spend(secret, setting())
+        raise Failure(WRONG, b"too many failed logins " + who)
     domain = assign.find(host) if host else None
     account = accounts.store(domain).get(user) if domain and user else None
-    if account is None:
-        hashes.spend(secret, setting())
-        raise Failure(WRONG, b"vpopmail user not found " + who, unknown=True)
-    means = proof(domain, account, secret, challenge, service)
+    means = proof(domain, account, secret, challenge, service) if account else hashes.spend(secret, setting())
     if means is None:
-        if not account.hash:
-            raise Failure(NO_HASH, b"user has no password " + who)
-        shown = b" (pass: '%b')" % secret if home.option(b"logging") in (b"p", b"v") else b""
-        raise Failure(WRONG, b"password fail%b %b" % (shown, who))
-    held = limits.effective(domain, account)
+        failures.note(address, ip)
+        raise failure(account, secret, who)
+    held = flags_of(domain, account)
     if held & CLOSED.get(service, 0):
         raise Failure(WRONG, b"%b access denied %b" % (service.encode(), who))
     return Login(domain, account, held, means)
+
+
+def flags_of(domain, account):
+    """The flags that hold for an account. A home without any limits file, as old versions have it, limits nobody."""
+    try:
+        return limits.effective(domain, account)
+    except Refused:
+        return account.flags
+
+
+def failure(account, secret, who):
+    """Why there was no proof."""
+    if account is None:
+        return Failure(WRONG, b"vpopmail user not found " + who, unknown=True)
+    if not account.hash:
+        return Failure(NO_HASH, b"user has no password " + who)
+    shown = b" (pass: '%b')" % secret if home.option(b"logging") in (b"p", b"v") else b""
+    return Failure(WRONG, b"password fail%b %b" % (shown, who))
 
 
 def proof(domain, account, secret, challenge, service):

@@ -11,7 +11,7 @@ from pyqmail.base import cdb, maildir
 from pyqmail.base import home as qmailhome
 from pyqmail.base.errors import Permanent
 from pyqmail.programs import clearopensmtp, vchkpw
-from pyqmail.vpopmail import accounts, assign, home, limits, login, roaming, userdir
+from pyqmail.vpopmail import accounts, assign, failures, home, limits, login, roaming, userdir
 from pyqmail.vpopmail.login import IMAP, POP, SMTP, WEBMAIL, Failure
 
 IP = b"10.1.2.3"
@@ -141,6 +141,11 @@ def test_the_domains_flags_hold_too_but_not_for_who_overrides_them(site):
     assert attempt()[0] == b"PLAIN"
 
 
+def test_a_home_without_limits_limits_nobody(site):
+    os.unlink(site + b"/etc/vlimits.default")
+    assert attempt()[0] == b"PLAIN"
+
+
 def test_the_first_password_is_learned_where_that_is_asked_for(site):
     change(hash=b"", clear=b"")
     assert attempt(secret=b"first")[0] == 15
@@ -192,6 +197,51 @@ def test_which_service_it_is(environ, program, service, name):
     ({b"TCPREMOTEIP": b"2001:db8::1"}, b"2001:db8::1"), ({b"TCPREMOTEIP": b"10.1.2.3\n%"}, b"10.1.2.3__")])
 def test_where_the_client_is(environ, ip):
     assert vchkpw.Connection(environ, b"").ip == ip
+
+
+# ---------------------------------------------------------------- failures
+
+
+@pytest.fixture
+def run(site):
+    os.mkdir(qmailhome.path("run"))
+    home._known.setdefault("options", dict(home.OPTIONS))[b"login-failures"] = b"3"
+
+
+def test_after_many_failures_nothing_is_checked_for_a_while(run, monkeypatch):
+    now = time.time()
+    for _ in range(3):
+        assert attempt(secret=b"bad")[1].startswith(b"password fail")
+    assert attempt() == (1, b"too many failed logins joe@example.com:10.1.2.3")
+    monkeypatch.setattr(failures.time, "time", lambda: now + failures.WINDOW + 1)
+    assert attempt()[0] == b"PLAIN"
+
+
+def test_failures_count_for_the_user_and_for_the_address(run):
+    for user, ip in ((b"a@b", b"10.0.0.1"), (b"a@b", b"10.0.0.2"), (b"c@d", b"10.0.0.1"), (b"e@f", b"127.0.0.1"), (b"g@h", b"127.0.0.1")):
+        failures.note(user, ip)
+    assert failures.visit(b"a@b", b"10.0.0.1", 0) == [2, 2] and failures.visit(b"x@y", b"10.0.0.2", 0) == [0, 1]
+    assert failures.visit(b"e@f", b"127.0.0.1", 0) == [1]
+    failures.note(b"x@y", b"2001:db8::1")
+    assert failures.visit(b"z@z", b"2001:db8:0:0:ffff::9", 0) == [0, 1] and failures.visit(b"z@z", b"2001:db8:0:1::1", 0) == [0, 0]
+
+
+def test_a_full_bucket_loses_its_oldest(run, monkeypatch):
+    monkeypatch.setattr(failures, "BUCKETS", 1)
+    now = time.time()
+    for number in range(failures.ENTRIES + 1):
+        monkeypatch.setattr(failures.time, "time", lambda: now + number)
+        failures.note(b"%d@x" % number, b"")
+    counts = [failures.visit(b"%d@x" % number, b"", 0) for number in range(failures.ENTRIES + 1)]
+    assert counts == [[0], *[[1]] * failures.ENTRIES]
+
+
+@pytest.mark.parametrize("limit", [b"0", b"none"])
+def test_no_limit(run, limit):
+    home._known["options"][b"login-failures"] = limit
+    for _ in range(5):
+        attempt(secret=b"bad")
+    assert attempt()[0] == b"PLAIN" and not os.path.exists(failures.path())
 
 
 # ---------------------------------------------------------------- relay
