@@ -194,7 +194,7 @@ def answers(service):
     if not process:
         return False
     if service.name == "send":
-        return services.catches(process, sig.ALRM) and queue_answers()
+        return pidfile.catches(process, sig.ALRM) and queue_answers()
     try:
         for address in services.addresses(service.name):
             socket.create_connection(doctor.reachable(address), 2).close()

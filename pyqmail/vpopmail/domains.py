@@ -6,6 +6,7 @@ goes; each step can be done again after a crash.
 import os
 import shutil
 import stat
+import time
 
 from ..base import pidfile, sig
 from ..base.errors import Temporary
@@ -16,6 +17,7 @@ from .place import Inside
 BOUNCE = b"bounce-no-mailbox"
 PRIVATE = 0o600
 SHORTEST = 3
+STARTING, PAUSE = 250, 0.02         # looks at a starting qmail-send, s between two
 
 
 def check_name(name):
@@ -164,10 +166,18 @@ def user_count(domain):
 
 
 def tell_qmail_send():
-    """Let this installation's qmail-send, if it runs, read control/locals and control/virtualdomains again."""
-    process = pidfile.running("send")
-    if process is not None:
-        try:
-            os.kill(process.pid, sig.HUP)
-        except ProcessLookupError:
-            pass                        # it ended meanwhile, and reads them at its next start
+    """Let this installation's qmail-send, if it runs, read control/locals and control/virtualdomains again. One that
+    is just starting would be ended by the signal: it is waited for."""
+    for _ in range(STARTING):
+        process = pidfile.running("send")
+        if process is None:
+            return                      # it reads them at its next start
+        if pidfile.catches(process, sig.HUP):
+            break
+        time.sleep(PAUSE)
+    else:
+        return
+    try:
+        os.kill(process.pid, sig.HUP)
+    except ProcessLookupError:
+        pass                            # it ended meanwhile

@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from pyqmail.base import cdb, prot
+from pyqmail.base import cdb, pidfile, prot, sig
 from pyqmail.base import home as qmailhome
 from pyqmail.base.errors import Temporary
 from pyqmail.programs import (vaddaliasdomain, vadddomain, vadduser, valias, vchangepw, vconvert, vdeldomain,
@@ -158,6 +158,16 @@ def test_only_our_qmail_send_is_told(example, monkeypatch):
     put(qmailhome.path("run", "send.pid").encode(), b"%d 1\n" % os.getpid())      # not that process: another start
     domains.tell_qmail_send()
     assert killed == []
+
+
+def test_a_starting_qmail_send_is_told_when_it_takes_signals(example, monkeypatch):
+    killed, ready = [], [False, False, True]
+    monkeypatch.setattr(os, "kill", lambda *what: killed.append(what))
+    monkeypatch.setattr(domains.time, "sleep", lambda seconds: None)
+    monkeypatch.setattr(domains.pidfile, "catches", lambda process, number: ready.pop(0))
+    pidfile.note("send", os.getpid())
+    domains.tell_qmail_send()
+    assert killed == [(os.getpid(), sig.HUP)] and ready == []
 
 
 @pytest.mark.root
