@@ -86,12 +86,12 @@ class Embedded:
         """The Account of that name, None if there is none. Raises Temporary, OSError."""
         with Inside(self._domain):
             try:
-                found = cdb.read(CDB).get(name)
+                found = cdb.find(CDB, name)
             except FileNotFoundError:
                 if not os.path.exists(VPASSWD):
                     return None             # a domain without any account yet
                 rebuild()
-                found = cdb.read(CDB).get(name)
+                found = cdb.find(CDB, name)
         return None if found is None else parse(name, found)
 
     def all(self):
@@ -117,12 +117,12 @@ class Embedded:
             if data and not data.endswith(b"\n"):
                 data += b"\n"
             place = position_for(data, account.name)
-            temporary = write_vpasswd((data[:place], text, b"\n", data[place:]))
-            if is_large_and_current():
-                append_to_cdb(text)
-            else:
-                write_cdb([*data[:place].split(b"\n"), text, *data[place:].split(b"\n")])
-            put_in_place(temporary)
+            def compile_new():
+                if is_large_and_current():
+                    append_to_cdb(text)
+                else:
+                    write_cdb([*data[:place].split(b"\n"), text, *data[place:].split(b"\n")])
+            put(b"".join((data[:place], text, b"\n", data[place:])), compile_new)
 
     def put(self, account):
         """Replace the account of the same name."""
@@ -165,10 +165,7 @@ class Embedded:
         with Inside(self._domain), files.Locked(LOCK):
             lines = read_lines()
             edit(lines)
-            temporary = write_vpasswd([text + b"\n" for text in lines])
-            if not stale:
-                write_cdb(lines)
-            put_in_place(temporary, stale)
+            put(b"".join(text + b"\n" for text in lines), None if stale else lambda: write_cdb(lines))
 
 
 def rebuild():
@@ -179,16 +176,19 @@ def rebuild():
         files.sync_directory(b".")
 
 
-def write_vpasswd(pieces):
-    """The new vpasswd under another name, complete and on the disk; that name."""
+def put(data, compile_new):
+    """Put a new vpasswd in place, and the cdb.tmp that compile_new() makes (None: the cdb stays). Both are complete and
+    on the disk before the first is renamed."""
     temporary = b"%b.bak.%d" % (VPASSWD, os.getpid())
-    files.write(temporary, b"".join(pieces), PRIVATE)
-    return temporary
-
-
-def put_in_place(temporary, stale=False):
-    os.rename(temporary, VPASSWD)
-    if not stale:
+    files.write(temporary, data, PRIVATE)
+    try:
+        if compile_new:
+            compile_new()
+        os.rename(temporary, VPASSWD)
+    except BaseException:
+        files.remove(temporary)
+        raise
+    if compile_new:
         os.rename(NEW_CDB, CDB)
     files.sync_directory(b".")
 
