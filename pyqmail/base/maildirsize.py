@@ -150,8 +150,8 @@ def count(directory):
     """The Usage of a Maildir and its folders by its messages. Raises OSError."""
     counted = Usage()
     with os.scandir(directory) as entries:
-        folders = [entry.path for entry in entries if entry.name.startswith(b".") and entry.name not in (b".", b"..", b".Trash")
-                   and entry.is_dir()]
+        folders = [entry.path for entry in entries
+                   if entry.name.startswith(b".") and entry.name != b".Trash" and entry.is_dir()]
     for folder in (directory, *folders):
         for part in (b"new", b"cur"):
             try:

@@ -33,7 +33,7 @@ def find(name):
     there and cannot be read."""
     name = name.lower()
     try:
-        data = cdb.read(home.path("users", "cdb")).get(b"!%b-" % name)
+        data = cdb.find(home.path("users", "cdb"), b"!%b-" % name)
     except FileNotFoundError:
         return None
     return None if data is None else domain(name, data.split(b"\0"))

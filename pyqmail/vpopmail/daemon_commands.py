@@ -24,8 +24,8 @@ FLAGS = (
 BY_SYSTEM = flags.SA_ADMIN | flags.SA_EXPERT | flags.V_OVERRIDE     # only a system administrator gives these
 #  name in a limits file     name here
 NUMBERS = {b"maxpopaccounts": b"max_popaccounts", b"maxaliases": b"max_aliases", b"maxforwards": b"max_forwards",
-           b"maxautoresponders": b"max_autoresponders", b"maxmailinglists": b"max_mailinglists", b"quota": b"disk_quota",
-           b"maxmsgcount": b"max_msgcount"}
+           b"maxautoresponders": b"max_autoresponders", b"maxmailinglists": b"max_mailinglists",
+           b"quota": b"disk_quota", b"maxmsgcount": b"max_msgcount"}
 PAGE = 1000                         # entries a page may have
 
 

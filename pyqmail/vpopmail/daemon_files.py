@@ -14,7 +14,7 @@ from .daemon_replies import Reply
 from .place import Inside
 
 LARGEST = 1 << 20                   # bytes of a file that are read or written
-TABLES = (b"vpasswd", b".vpasswd", b"vpasswd.cdb", b".qmailadmin-limits", b".dir-control", b".dir_control_free", b"cdb.tmp")
+TABLES = (b"vpasswd", b".vpasswd", b".qmailadmin-limits", b".dir-control", b".dir_control_free", b"cdb.tmp")
 INSTRUCTIONS = b".qmail"
 
 
@@ -95,7 +95,9 @@ def list_dir(session, rest):
 
 
 def kind(entry):
-    return b"dir" if entry.is_dir(follow_symlinks=False) else b"file" if entry.is_file(follow_symlinks=False) else b"other"
+    if entry.is_dir(follow_symlinks=False):
+        return b"dir"
+    return b"file" if entry.is_file(follow_symlinks=False) else b"other"
 
 
 def rm_file(session, rest):
@@ -136,8 +138,8 @@ def write_file(session, rest):
 
 def harmless(lines):
     """True for a .qmail with comments, addresses and one's own Maildir, and nothing that runs or reaches elsewhere."""
-    return all(line.startswith(b"#") or line.rstrip() == b"./Maildir/" or not line.lstrip(b" \t&").startswith((b"|", b"/", b"."))
-               for line in lines)
+    return all(line.startswith(b"#") or line.rstrip() == b"./Maildir/"
+               or not line.lstrip(b" \t&").startswith((b"|", b"/", b".")) for line in lines)
 
 
 def read_file(session, rest):

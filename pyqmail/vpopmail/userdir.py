@@ -11,7 +11,8 @@ from .place import Inside, within
 
 
 def note(domain, account, ip):
-    """Note in USER/lastauth from where and, by its mtime, when the user logged in. Whether that works changes nothing."""
+    """Note in USER/lastauth from where and, by its mtime, when the user logged in. That it may not work changes
+    nothing."""
     if not home.enabled(b"auth-logging"):
         return
     try:
