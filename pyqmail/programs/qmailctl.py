@@ -16,6 +16,7 @@ pause      stop all services where they are; cont goes on
 cont       go on after pause
 doctor     compare the installation with what it should be; one line for each deviation
 password   set the POP3 password of a private home, read from descriptor 0
+vpopmail   make the home of virtual domains, or take over an existing one as it is
 run NAME   be the service NAME (send, smtpd, pop3d, qmtpd, qmqpd) in the foreground: for systemd
 help       this text, with the names of all settings
 
@@ -208,7 +209,7 @@ def answers(service):
     if not process:
         return False
     if service.name == "send":
-        return services.catches(process, sig.ALRM) and queue_answers()
+        return pidfile.catches(process, sig.ALRM) and queue_answers()
     try:
         for address in services.addresses(service.name):
             socket.create_connection(doctor.reachable(address), 2).close()
@@ -329,6 +330,13 @@ def password():
     return 0
 
 
+def vpopmail():
+    from ..install import virtual   # only here
+    services.check_owner()
+    virtual.make(say)
+    return 0
+
+
 def run(name=""):
     if name not in services.NAMES:
         say(f"qmailctl: usage: qmailctl run {'|'.join(services.NAMES)}")
@@ -348,4 +356,4 @@ def usage():
 
 VERBS = {"install": install, "start": start, "stop": stop, "restart": restart, "stat": stat, "queue": queue,
          "doqueue": doqueue, "reload": reload, "cdb": cdb, "pause": pause, "cont": cont, "doctor": check,
-         "password": password, "run": run, "help": usage}
+         "password": password, "vpopmail": vpopmail, "run": run, "help": usage}

@@ -22,7 +22,9 @@ def made(path, records):
 @settings(max_examples=40, deadline=None)
 @given(st.lists(st.tuples(st.binary(max_size=20), st.binary(max_size=40)), max_size=30))
 def test_first_of_equal_keys(tmp_path_factory, records):
-    reader = cdb.read(made(tmp_path_factory.mktemp("cdb") / "cdb", records))
+    path = made(tmp_path_factory.mktemp("cdb") / "cdb", records)
+    reader = cdb.read(path)
+    assert all(cdb.find(path, key) == reader.get(key) for key, _ in [*records, (b"not there, by its length", b"")])
     assert all(reader.get(key) == next(value for other, value in records if other == key) for key, _ in records)
     assert reader.get(b"a key that is not there, by its length") is None
 
@@ -38,10 +40,11 @@ def test_truncated_anywhere_is_trouble_not_absence(tmp_path):
     for length in range(len(whole) - 1, 0, -7):
         cut = tmp_path / "cut"
         cut.write_bytes(whole[:length])
-        try:
-            assert cdb.read(cut).get(b"!joe\0") == b"joe\x00507"
-        except Temporary:
-            continue
+        for ask in (lambda: cdb.read(cut).get(b"!joe\0"), lambda: cdb.find(cut, b"!joe\0")):
+            try:
+                assert ask() == b"joe\x00507"
+            except Temporary:
+                continue
 
 
 @pytest.mark.parametrize("content", [b"", b"no database", b"\xff" * 2048, b"\0\x08\0\0\x02\0\0\0" * 256])
@@ -49,3 +52,5 @@ def test_no_database(tmp_path, content):
     (tmp_path / "cdb").write_bytes(content)
     with pytest.raises(Temporary):
         assert cdb.read(tmp_path / "cdb").get(b"!joe\0")
+    with pytest.raises(Temporary):
+        cdb.find(tmp_path / "cdb", b"!joe\0")

@@ -25,6 +25,7 @@ def case(program, code, *argv, stdin=MESSAGE, user=None, change=None, **options)
 # Changes to the installation while a program runs: {path: content}; None takes it away, DIRECTORY makes one.
 DIRECTORY = object()
 NO_QUEUE = {"queue": None}
+NONE, BROKEN = {"users/assign": ".\n"}, {"users/assign": ".\n", "users/cdb": "x"}
 
 CASES = (
     case("bouncesaying", 0, "no", "false"), case("bouncesaying", 100, "no"),
@@ -93,7 +94,33 @@ CASES = (
     case("qmailctl", 111, "start", user=NOBODY),
     case("sendmail", 100, "-Z"), case("sendmail", 111, "a@b", change={"bin/qmail-inject": "no program\n"}),
     case("splogger", 0),
+    case("dotqmail2valias", 255),
+    case("vadddomain", 0), case("vadddomain", 111, "a.example", "pw", change=BROKEN),
+    case("vaddaliasdomain", 255), case("vaddaliasdomain", 111, "a.example", "b.example", change=BROKEN),
+    case("vdeldomain", 0), case("vdeldomain", 219, "a.example"), case("vdeldomain", 245, "a.example", change=NONE),
+    case("vdeldomain", 111, "a.example", change=BROKEN),
+    case("vdominfo", 0, change=NONE), case("vdominfo", 219, "a.example"), case("vdominfo", 255),
+    case("vdominfo", 245, "a.example", change=NONE), case("vdominfo", 111, "a.example", change=BROKEN),
+    case("vadduser", 255), case("vadduser", 111, "a@b.example", "pw", change=BROKEN),
+    case("vdeluser", 255), case("vdeluser", 245, "a@b.example"), case("vdeluser", 111, "a@b.example", change=BROKEN),
+    case("vpasswd", 255), case("vpasswd", 111, "a@b.example", "pw", change=BROKEN),
+    case("vchangepw", 3, stdin=b""),
+    case("vmoduser", 0, "-h"), case("vmoduser", 255), case("vmoduser", 111, "a@b.example", change=BROKEN),
+    case("vsetuserquota", 255), case("vsetuserquota", 111, "ab@b.example", "1M", change=BROKEN),
+    case("vuserinfo", 255), case("vuserinfo", 111, "a@b.example", change=BROKEN),
+    case("vmkpasswd", 253, "a.example"), case("vmkpasswd", 255), case("vmkpasswd", 111, "a.example", change=BROKEN),
+    case("vipmap", 255),
+    case("valias", 254, "-Z"), case("valias", 255), case("valias", 111, "-s", "a.example", change=BROKEN),
+    case("vmoddomlimits", 0, "-S", "a.example"), case("vmoddomlimits", 255),
+    case("vmoddomlimits", 111, "-S", "a.example", change=BROKEN),
+    case("vpopbull", 0, "-n", change=NONE), case("vpopbull", 255), case("vpopbull", 111, "-n", "a.example", change=BROKEN),
+    case("vconvert", 255), case("vconvert", 111, "-p", "none", "-c"),
+    case("vdeloldusers", 255), case("vdeloldusers", 111, "-d", "a.example", change=BROKEN),
+    case("vpopmaild", 0, stdin=b"quit\r\n"),
+    case("vkill", 0, "no process has these words"),
+    case("vchkpw", 2, login=b"a\0b\0c\0"), case("vrcptcheck", 2, "joe@none.example"),
 )
+DELIVERED, CHECKED, ASKED = (f"tests/vpopmail/test_{name}.py" for name in ("vdeliver", "vauth", "vauth_programs"))
 ELSEWHERE = {
     ("dnsfq", 0): "tests/programs/test_small_programs.py", ("dnsfq", 111): "tests/programs/test_small_programs.py",
     ("dnsip", 111): "tests/programs/test_small_programs.py", ("dnsmxip", 0): "tests/programs/test_small_programs.py",
@@ -102,9 +129,17 @@ ELSEWHERE = {
     ("qmail-popup", 0): "tests/pop3/test_front.py", ("qmail-send", 0): "tests/send/test_qmail_send_process.py",
     ("qmail-qmqpc", 0): "tests/qmtp", ("elq", 126): "tests/programs/test_mailbox_programs.py",
     ("elq", 127): "tests/programs/test_mailbox_programs.py",
+    **{(program, 0): "tests/vpopmail/test_administration.py" for program in (
+        "vaddaliasdomain", "vadduser", "valias", "vchangepw", "vconvert", "vdeloldusers", "vdeluser", "vipmap",
+        "vmkpasswd", "vpasswd", "vsetuserquota", "vuserinfo")},
+    ("vdelivermail", 0): DELIVERED, ("vdelivermail", 100): DELIVERED, ("vdelivermail", 111): DELIVERED,
+    ("vchkpw", 1): CHECKED, ("vchkpw", 111): CHECKED, ("clearopensmtp", 0): CHECKED, ("clearopensmtp", 100): CHECKED,
+    ("clearopensmtp", 111): CHECKED,
+    ("vrcptcheck", 0): ASKED, ("vrcptcheck", 1): ASKED, ("vrcptcheck", 111): ASKED,
+    ("vverifypw", 0): ASKED, ("vverifypw", 1): ASKED, ("vverifypw", 111): ASKED,
 }
 # base.errors.run: whatever goes wrong unforeseen; programs.dnsip.show, tested with its other callers.
-GENERAL = {("instcheck", 111), ("dnsptr", 111)}
+GENERAL = {("vpopmaild", 111), ("vchangepw", 111), ("vipmap", 111), ("instcheck", 111), ("dnsptr", 111)}
 
 
 def listed():

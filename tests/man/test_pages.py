@@ -210,7 +210,10 @@ INSTEAD = {"qmail-rspawn": "qmail-remote"}              # does that program's wo
 # These read other programs' files in their place, make them, or explain them.
 OTHERS = {"sendmail", "datemail", "mailsubj", "qmailctl", "qmail-config", "qmail-showctl", "qmail-start",
           "qmail-newmrh"}
-EVERYWHERE = {"me", "moreipme"}     # modules that nearly all import
+# Those for virtual domains change qmail's files.
+OTHERS |= {program for program in PROGRAMS if program.startswith("v")} | {"clearopensmtp"}
+# Modules that nearly all import; VPOPHOME/etc has a defaultdomain, too.
+EVERYWHERE = {"me", "moreipme", "defaultdomain"}
 
 
 @pytest.mark.parametrize("entry", controls.CONTROLS, ids=lambda entry: entry.name)

@@ -1,0 +1,91 @@
+"""VPOPHOME, the home of virtual domains: the user vpopmail, directories, first settings, programs.
+
+An existing home is taken over as it is: what is missing is made, domains and settings are not touched. The
+programs in VPOPHOME/bin become links to QMAILHOME/bin, where scripts and .qmail files look for them; what stood
+there before is kept as NAME.before.
+"""
+import os
+
+from ..base import accounts, home, prot
+from ..base.errors import Temporary
+from ..vpopmail import home as vpop
+from . import commands, hier, users
+
+GROUP = "vchkpw"
+NUMBER = "89"                       # the uid and gid that vpopmail has everywhere, if they are free
+HOME = "/home/vpopmail"
+BESIDE = ("clearopensmtp", "dotqmail2valias")       # programs for virtual domains not named v...
+DIRECTORIES = ((b"bin", 0o755), (b"etc", 0o755), (b"domains", 0o700))
+LIMITS = b"# What domains without limits of their own allow: no limits. See vmoddomlimits(8).\nmaxpopaccounts: -1\n"
+RULES = b'127.0.0.1:allow,RELAYCLIENT=""\n:allow\n'
+FILES = ((b"etc/vlimits.default", LIMITS), (b"etc/tcp.smtp", RULES))
+
+
+def programs():
+    """The names of the programs for virtual domains."""
+    return sorted(name for names in hier.PROGRAMS.values() for name in names if name.startswith("v") or name in BESIDE)
+
+
+def make(tell):
+    """Make what is missing. tell(line) hears what was made. Raises Temporary, OSError."""
+    if not accounts.private():
+        make_user(tell)
+    place = vpop.vpophome()
+    uid, gid = vpop.ids()
+    if not os.path.isdir(place):
+        os.mkdir(place, 0o755)
+        os.chown(place, uid, gid)
+        tell(f"made {os.fsdecode(place)}")
+    if os.stat(place).st_uid != uid:
+        raise Temporary(f"{os.fsdecode(place)} does not belong to {vpop.USER}")
+    with prot.Acting(uid, gid):
+        fill(place, tell)
+
+
+def make_user(tell):
+    """The user vpopmail and the group vchkpw."""
+    if not users.group_exists(GROUP):
+        make_numbered(("groupadd", "--system", "--gid", NUMBER, GROUP), ("groupadd", "--system", GROUP))
+        tell(f"made group {GROUP}")
+    if not users.user_exists(vpop.USER):
+        rest = ("--gid", GROUP, "--home-dir", HOME, "--no-create-home", "--shell", users.shell(), vpop.USER)
+        make_numbered(("useradd", "--system", "--uid", NUMBER, *rest), ("useradd", "--system", *rest))
+        tell(f"made user {vpop.USER}")
+
+
+def make_numbered(wanted, otherwise):
+    """Run the first command, or the second if its number is taken."""
+    if commands.attempt(*wanted)[0] != 0:
+        commands.run(*otherwise)
+
+
+def fill(place, tell):
+    """Directories, files and links below VPOPHOME, with the rights of its owner."""
+    for name, mode in DIRECTORIES:
+        path = place + b"/" + name
+        if not os.path.isdir(path):
+            os.mkdir(path, mode)
+            os.chmod(path, mode)
+            tell(f"made {os.fsdecode(path)}")
+    os.chmod(place, os.stat(place).st_mode & 0o7777 | 0o111)    # every owner of a domain goes through it
+    for name, text in FILES:
+        path = place + b"/" + name
+        try:
+            fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
+        except FileExistsError:
+            continue
+        with open(fd, "wb") as f:
+            f.write(text)
+        tell(f"made {os.fsdecode(path)}")
+    for name in programs():
+        link(os.fsencode(home.program(name)), place + b"/bin/" + os.fsencode(name), tell)
+
+
+def link(program, path, tell):
+    """Let `path` lead to a program of ours."""
+    if os.path.islink(path) and os.readlink(path) == program:
+        return
+    if os.path.lexists(path):
+        os.rename(path, path + b".before")
+    os.symlink(program, path)
+    tell(f"linked {os.fsdecode(path)}")

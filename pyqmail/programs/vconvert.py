@@ -1,0 +1,123 @@
+"""vconvert: bring accounts into virtual domains.
+
+    vconvert [-v] [-d] -e -c domain ...             from the system's accounts
+    vconvert [-v] [-d] -p file -c domain ...        from lines "NAME HASH" (blank, tab or colon between)
+    vconvert [-v] [-d] -S [domain ...]              writes Maildir/sqwebmail-pass for every user
+
+Without a domain: of all of them. Accounts that are there already stay as they are. Only hashes are taken over,
+nobody gets a clear password. Exit codes: 0; 255 usage; 111 a temporary trouble.
+
+**Security**: run by root (it reads /etc/shadow); works as the domain's owner inside each domain. Source: vpopmail.
+"""
+import os
+
+from ..base import netio
+from ..vpopmail import accounts, assign, command, files, names, users
+from ..vpopmail.errors import Refused
+from ..vpopmail.place import Inside, within
+
+USAGE = """\
+vconvert: usage
+ The first option sets which format to convert FROM,
+ the second option sets which format to convert TO.
+ -e = etc format
+ -c = cdb format
+ -m = sql format
+ -S = set sqwebmail passwords
+ -v = version
+ -d = debug info
+"""
+FORMATS = b"ecmp"
+LARGEST = 1 << 28
+
+
+def main(argv):
+    return command.answer(run, command.Options(argv, b"vdecmSp:"))
+
+
+def run(options):
+    given = dict(options.found)
+    formats = [letter for letter, _ in options.found if letter in FORMATS]
+    if options.bad or b"S" not in given and len(formats) < 2:
+        return command.usage(USAGE)
+    convert = conversion(formats, given)
+    for domain in chosen(options.rest):
+        say(b"converting ", domain.real, b" " if options.rest else b"...    ")
+        if convert is None:
+            say(b"unknown conversion\ndomain conversion failed\n")
+        else:
+            convert(domain)
+            say(b"done\n")
+    return 0
+
+
+def conversion(formats, given):
+    """What to do with each domain; None if there is no such conversion."""
+    if b"S" in given:
+        return lambda domain: write_sqwebmail(domain, b"d" in given)
+    if formats[:2] == [b"p", b"c"]:
+        listed = list(pairs(given[b"p"]))
+        return lambda domain: add_all(domain, listed)
+    if formats[:2] == [b"e", b"c"]:
+        listed = list(system_accounts())
+        return lambda domain: add_all(domain, listed)
+    return None
+
+
+def chosen(given):
+    """The domains named, or all real ones."""
+    for name in given:
+        yield users.find_domain(names.lower(name))
+    for domain in () if given else assign.everyone():
+        if domain.alias:
+            say(b"%b is an alias of %b.\n" % (domain.name, domain.real))
+        else:
+            yield domain
+
+
+def pairs(path):
+    """(name, hash) of each line."""
+    for line in netio.read_file(path, LARGEST).split(b"\n"):
+        fields = line.replace(b":", b" ").split()
+        if len(fields) >= 2:
+            yield names.lower(fields[0]), fields[1]
+
+
+def system_accounts():
+    """(name, hash) of the system's accounts that have a password."""
+    for line in netio.read_file("/etc/shadow", LARGEST).split(b"\n"):
+        name, _, rest = line.partition(b":")
+        hashed = rest.partition(b":")[0]
+        if not name:
+            continue
+        if len(hashed) < 3 or hashed[:1] in (b"!", b"*"):
+            say(b"skipping ", name, b"\n")
+        else:
+            yield names.lower(name), hashed
+
+
+def add_all(domain, listed):
+    os.umask(0o077)
+    for name, hashed in listed:
+        try:
+            users.add(domain, name, hash=hashed)
+        except Refused as why:
+            command.complain(name, b": ", str(why).encode())
+
+
+def write_sqwebmail(domain, tell):
+    if tell:
+        command.say(b"Setting sqwebmail passwords for ", domain.real)
+    for account in accounts.store(domain).all():
+        if tell:
+            command.say(account.name)
+        with Inside(domain):
+            try:
+                files.replace(within(domain, account.directory) + b"/Maildir/sqwebmail-pass", b"\t%b\n" % account.hash,
+                              0o600)
+            except FileNotFoundError:
+                command.complain(account.name, b" has no Maildir")
+
+
+def say(*parts):
+    netio.write_all(1, b"".join(parts))
