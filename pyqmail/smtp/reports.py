@@ -54,11 +54,14 @@ def summary(output):
 
     The verdict on the message is the letter of the first record that is K, Z or D, and D without
     one; the recipient's own `s` or `h` comes before it. The message's text follows the recipient's
-    unless the message did better than its recipient. Records not ended by NUL do not count.
+    unless the message did better than its recipient. A record not ended by NUL has no verdict, and as
+    the first one no text.
     """
     verdict = next((record[:1] for record in output.split(b"\0")[:-1] if record[:1] in RANK), b"D")
     letter = {b"s": b"Z", b"h": b"D"}.get(output[:1], verdict)
-    first, *others = output[1:].split(b"\0")[:-1] or [b""]      # the first byte is a letter, even if it is NUL
-    if RANK[verdict] <= RANK[letter] and others and others[0][:1] in RANK:
+    first, *others = output[1:].split(b"\0")        # the first byte is a letter, even if it is NUL
+    if not others:
+        return letter
+    if RANK[verdict] <= RANK[letter] and others[0][:1] in RANK:
         return letter + first + others[0][1:]
     return letter + first

@@ -19,6 +19,7 @@ TABLE = [
     (b"\0Kok\n\0", b"KKok\n"),
     (b"ra\n\0sb\n\0Kok\n\0", b"Ka\n"),
     (b"rr\0Km\0Zignored\0", b"Krm"),
+    (b"hno\n\0Dnever\n", b"Dno\nnever\n"), (b"rfine\n\0Kok\n", b"Dfine\nok\n"), (b"D\0Zlater\n", b"Dlater\n"),
 ]
 
 
