@@ -7,7 +7,12 @@ import pytest
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 LEVEL = {"base": 0, "queue": 1, "users": 1, "auth": 1, "programs": 3}       # the rest are subsystems: 2
-ACROSS = {("send", "spawn.wire")}       # what modules of one level may share: orders and reports, both ends
+ACROSS = {                          # what modules of one level may share
+    ("send", "spawn.wire"),         # orders and reports, both ends
+    ("vpopmail", "delivery.command"), ("vpopmail", "delivery.dotqmail"), ("vpopmail", "delivery.message"),
+    ("delivery", "vpopmail.delivery"),      # vdelivermail in a .qmail file, without a process of its own
+    ("install", "vpopmail.home"),   # which home is made, or taken over
+}
 LIBRARIES = {"aiosmtpd": "smtp/aio.py", "pam": "auth/accounts_pam.py", "dns": "base/dns.py",
              "cdblib": "base/cdb.py", "daemon": "programs/qmailctl.py"}
 
