@@ -5,7 +5,6 @@ import stat
 
 import pytest
 
-from pyqmail.smtp import reports
 from pyqmail.smtp.client import Session
 from pyqmail.smtp.route import Connect, Unreachable, relay_for, walk
 

@@ -9,7 +9,6 @@ import sys
 import pytest
 
 from pyqmail.auth import hashes
-from pyqmail.delivery.deliver import Order, deliver
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 PYTHON = "/usr/bin/python3"

@@ -34,10 +34,20 @@ def is_qmaild(pid):
             and status(pid, "Groups") == [str(role.pw_gid)])
 
 
+@contextlib.contextmanager
+def started(argv, **streams):
+    """A running qmail-popup; a test that fails waits for nobody."""
+    with subprocess.Popen(argv, **streams) as popup:
+        try:
+            yield popup
+        finally:
+            popup.kill()
+
+
 def test_classic():
     ours, theirs = socket.socketpair()
-    with ours, subprocess.Popen([f"{ROOT}/bin/qmail-popup", "h", "sh", "-c", "id -u; cat <&3"],
-                                stdin=theirs, stdout=theirs) as popup:
+    with ours, started([f"{ROOT}/bin/qmail-popup", "h", "sh", "-c", "id -u; cat <&3"],
+                       stdin=theirs, stdout=theirs) as popup:
         theirs.close()
         client = ours.makefile("rwb", buffering=0)
         assert client.readline().startswith(b"+OK <")
@@ -88,16 +98,6 @@ def memory_limit(pid):
         return next(line.split()[3] for line in f if line.startswith("Max data size"))
 
 
-@contextlib.contextmanager
-def listening(path):
-    """qmail-popup --listen of a home; a test that fails waits for nobody."""
-    with subprocess.Popen([f"{path}/bin/qmail-popup", "--listen"], stderr=subprocess.PIPE) as popup:
-        try:
-            yield popup
-        finally:
-            popup.kill()
-
-
 def test_listening(home):
     path, port = home
     with open(f"{path}/control/pop3checker", "w") as f:
@@ -105,7 +105,7 @@ def test_listening(home):
     with open(f"{path}/bin/checker", "w") as f:
         f.write('#!/bin/sh\necho "$(id -u) $(tr "\\000" : <&3)"\n')
     os.chmod(f"{path}/bin/checker", 0o755)
-    with listening(path) as popup:
+    with started([f"{path}/bin/qmail-popup", "--listen"], stderr=subprocess.PIPE) as popup:
         client = connect(port, popup)
         greeting = client.readline()
         assert greeting.startswith(b"+OK <") and greeting.endswith(b"@mail.example>\r\n")
