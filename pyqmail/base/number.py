@@ -13,5 +13,6 @@ def leading(text):
 
 
 def unsigned(text):
-    """The number that text starts with as qmail computes it, in 64 bits without regard to overflow; 0 without a digit."""
+    """The number that text starts with, in 64 bits without regard to overflow as qmail computes it; 0 without
+    a digit."""
     return (leading(text)[0] or 0) & WORD

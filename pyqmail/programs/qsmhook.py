@@ -74,7 +74,8 @@ def run(command, environ, head):
     """Feed the command `head` and descriptor 0; returns its exit code. Raises Temporary."""
     try:
         reader, writer = os.pipe()
-        pid = child.start(command[0], command, {0: reader}, env=environ, search=child.search_path(environ), failed=cannot_run)
+        pid = child.start(command[0], command, {0: reader}, env=environ, search=child.search_path(environ),
+                          failed=cannot_run)
     except OSError as why:
         raise Temporary("temporary problem") from why
     os.close(reader)
