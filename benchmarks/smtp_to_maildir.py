@@ -148,7 +148,7 @@ def main():
                               f" Postfix accepted {count / theirs[0]:.0f}/s, delivered {count / theirs[1]:.0f}/s;"
                               f" ratio {ratios[-1]:.2f}", flush=True)
     finally:
-        subprocess.run(["userdel", "-r", USER], check=False, stderr=subprocess.DEVNULL)
+        subprocess.run(["userdel", "-r", "-f", USER], check=False, stderr=subprocess.DEVNULL)
     print(f"ratio to Postfix (delivered): median {statistics.median(ratios):.2f}, {min(ratios):.2f} to {max(ratios):.2f}")
 
 
