@@ -189,6 +189,22 @@ def mail(system):
 
 
 @pytest.fixture(scope="module")
+def own(make_system):
+    """An installation that may be broken without disturbing others."""
+    return make_system()
+
+
+@pytest.fixture
+def own_mail(own):
+    """`own`, running; afterwards its settings are as before."""
+    own.up()
+    yield own
+    if set(own.undo()) - {"smtproutes"}:
+        own.restart()
+    own.up()
+
+
+@pytest.fixture(scope="module")
 def make_system(open_place, install):
     """make_system(prepare=…): a further installation, running; prepare(home) is called before it starts."""
     with contextlib.ExitStack() as stack:

@@ -17,19 +17,9 @@ pytestmark = [pytest.mark.root, pytest.mark.system]
 QUEUE_TROUBLE = 451, b"qq trouble creating files in queue (#4.3.0)"
 
 
-@pytest.fixture(scope="module")
-def own(make_system):
-    """An installation that may be broken without disturbing others."""
-    return make_system()
-
-
 @pytest.fixture
-def mail(own):
-    own.up()
-    yield own
-    if set(own.undo()) - {"smtproutes"}:
-        own.restart()
-    own.up()
+def mail(own_mail):
+    return own_mail
 
 
 # ---------------------------------------------------------------- the queue service

@@ -9,19 +9,9 @@ from tests.peers.smtp_host import Host
 pytestmark = [pytest.mark.root, pytest.mark.system]
 
 
-@pytest.fixture(scope="module")
-def own(make_system):
-    """An installation that may be broken without disturbing others."""
-    return make_system()
-
-
 @pytest.fixture
-def mail(own):
-    own.up()
-    yield own
-    if set(own.undo()) - {"smtproutes"}:
-        own.restart()
-    own.up()
+def mail(own_mail):
+    return own_mail
 
 
 ALONE = ("qmailctl", "qmail-queue")     # nobody is there to start these again if all of them go at once
