@@ -7,7 +7,7 @@ Source: vpopmail's vdelivermail, as recorded.
 import os
 
 from ..base import child, errors, home, netio
-from ..base.errors import PERMANENT, TEMPORARY, Permanent, Temporary
+from ..base.errors import TEMPORARY, Temporary
 from ..delivery import command
 from ..delivery.dotqmail import safe
 from .mailbox import Answer, Mailbox, recipient

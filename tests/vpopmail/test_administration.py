@@ -13,7 +13,7 @@ from pyqmail.programs import (vaddaliasdomain, vadddomain, vadduser, valias, vch
                               vdeloldusers, vdeluser, vdominfo, vipmap, vmkpasswd, vmoddomlimits, vmoduser, vpasswd,
                               vpopbull, vsetuserquota, vuserinfo)
 from pyqmail.vpopmail import (accounts, assign, command, domains, files, flags, hashdirs, home, limits, lists, names,
-                              onchange, passwords, quotas, users)
+                              onchange, passwords, quotas)
 from pyqmail.vpopmail.errors import CODES, Refused
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
