@@ -81,6 +81,8 @@ def test_who_serves(qmtpd):
     qmtpd.start()
     role = pwd.getpwnam("qmaild")
     with qmtpd.connect():
+        until(lambda: field(qmtpd.process.pid, "Uid") == [str(role.pw_uid)] * 4)     # it listens before it is qmaild
+        until(qmtpd.children)
         for pid in [qmtpd.process.pid, *qmtpd.children()]:
             assert field(pid, "Uid") == [str(role.pw_uid)] * 4 and field(pid, "Groups") == [str(role.pw_gid)]
             assert field(pid, "CapEff") == ["0" * 16]
