@@ -2,9 +2,11 @@
 
 As root they lie below /var/lib (every user must be able to get there; the replay tool cannot hide
 what lies below its own /tmp) and share one set of libraries, copied from the Python that runs the
-tests.
+tests. What is mounted for tests, only they see: the user vpopmail, who has one home for the whole
+machine, has an empty one of theirs.
 """
 import os
+import pwd
 import shutil
 import site
 import socket
@@ -14,6 +16,9 @@ import tempfile
 import time
 
 import pytest
+
+from tests.peers import namespaces
+from tests.peers.virtual import Virtual
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 PYTHON = "/usr/bin/python3"
@@ -40,6 +45,8 @@ def same_process():
 @pytest.fixture(scope="session")
 def open_place():
     """A directory that every user can reach, gone after the run."""
+    if PLACE:
+        namespaces.enter()              # before the first process that must see what is mounted later
     place = tempfile.mkdtemp(prefix="pyqmail-test.", dir=PLACE)
     os.chmod(place, 0o755)
     yield place
@@ -51,6 +58,37 @@ def qmail_users(open_place):
     """qmail's accounts exist on this machine; made if they do not."""
     from pyqmail.install import users
     users.make_missing("/var/qmail", print)
+
+
+@pytest.fixture(scope="session")
+def vpopmail_users():
+    """The user vpopmail and the group vchkpw exist on this machine; made if they do not, and then gone after the
+    run. They have the number 89 unless somebody else has."""
+    from pyqmail.install import users, virtual
+    had_user, had_group = users.user_exists("vpopmail"), users.group_exists(virtual.GROUP)
+    virtual.make_user(print)
+    yield pwd.getpwnam("vpopmail")
+    if not had_user:
+        subprocess.run(["userdel", "--force", "vpopmail"], capture_output=True)
+    if not had_group:
+        subprocess.run(["groupdel", virtual.GROUP], capture_output=True)
+
+
+@pytest.fixture(scope="session")
+def vpophome(open_place, vpopmail_users):
+    """VPOPHOME: where the user vpopmail lives, an empty directory of the tests; what is there otherwise is not seen
+    by them. Its path."""
+    place, ours = vpopmail_users.pw_dir, f"{open_place}/vpophome"
+    os.mkdir(ours, 0o755)
+    os.chown(ours, vpopmail_users.pw_uid, vpopmail_users.pw_gid)
+    missing = not os.path.isdir(place)
+    if missing:
+        os.makedirs(place)
+    namespaces.lay(ours, place)
+    yield place
+    namespaces.lift(place)
+    if missing:
+        os.rmdir(place)
 
 
 @pytest.fixture(scope="session")
@@ -113,7 +151,7 @@ class System:
             return int(f.read().split()[0])
 
     @staticmethod
-    def wait(ready, seconds=30):
+    def wait(ready, seconds=60):
         """ready() as soon as it is true; fails when it does not become so."""
         end = time.monotonic() + seconds
         while not (found := ready()):
@@ -134,6 +172,25 @@ def system(open_place, install):
         yield running
     finally:
         running.ctl("stop")
+
+
+@pytest.fixture(scope="session")
+def virtual(open_place, install, vpophome):
+    """A whole system of its own for virtual domains: `home`, the `smtp` and `pop3` ports, VPOPHOME as `place`.
+    Tests make domains with names of their own (add_domain) and need not remove them."""
+    smtp, pop3 = free_port(), free_port()
+    home = install(f"{open_place}/virtual/home", "--smtp", f"127.0.0.1:{smtp}", "--pop3", f"127.0.0.1:{pop3}")
+    with open(f"{home}/control/pop3checker", "w", encoding="ascii") as f:
+        f.write("vchkpw qmail-pop3d Maildir\n")
+    found = Virtual(System(home, smtp, pop3), vpophome)
+    status, output = found.ctl("vpopmail")
+    assert status == 0, output
+    status, output = found.ctl("start")
+    try:
+        assert status == 0, output + found.log()
+        yield found
+    finally:
+        found.ctl("stop")
 
 
 class Person:

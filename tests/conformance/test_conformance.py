@@ -6,9 +6,9 @@ was selected. Needs root and Linux namespaces. Differences on purpose stand in D
 import glob
 import json
 import os
-import pwd
 import subprocess
 import sys
+import tempfile
 
 import pytest
 
@@ -77,13 +77,10 @@ def replay(path, names, home, out):
     if len(names) == len(SUITES[path]["cases"]):
         selection = []
     skip = [word for row in ASSUMPTIONS for word in ("--skip-assuming", row[0])]
-    virtual = os.path.basename(path).startswith("vpopmail")
-    if virtual:
-        trouble = no_vpopmail()
-        if trouble:
-            return {"": trouble, **{name: {"status": SKIPPED, "lines": [trouble]} for name in names}}
     words = [sys.executable, "-m", "replay", path, "--home", home, "--jobs", JOBS, "--json", str(out), "--service", SERVICE]
-    prefix = vpopmail_home(SUITES[path]["suite"], home) if virtual else []
+    prefix = []
+    if os.path.basename(path).startswith("vpopmail"):
+        prefix = vpopmail_home(SUITES[path]["suite"], home, tempfile.mkdtemp(dir=os.path.dirname(os.path.dirname(home))))
     done = subprocess.run([*prefix, *words, *skip, *selection], cwd=HERE, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                           stderr=subprocess.STDOUT, text=True)
     if not out.exists():
@@ -100,31 +97,37 @@ OPTIONS = {
     "vpopmail-options-off": "password-hash des\nclear-passwd no\nusers-big-dir no\nauth-logging no\n"
                             "roaming-users no\nlogging y\n",
 }
+OWNER, GROUP, NUMBER = "vpopmail", "vchkpw", "89"         # as in the recorded files
 FILL = """set -e
-mount -t tmpfs -o mode=755 vpopmail "$1"
-mkdir "$1/bin" "$1/etc" "$1/domains"
-for program in "$2"/bin/*; do ln -s "$program" "$1/bin/"; done
-printf %s "$3" >"$1/options"
-chown -R vpopmail:vchkpw "$1"
+place=$1 home=$2 options=$3
+mkdir "$place/vpopmail" "$place/vpopmail/bin" "$place/vpopmail/etc" "$place/vpopmail/domains"
+for program in "$home"/bin/*; do ln -s "$program" "$place/vpopmail/bin/"; done
+printf %s "$options" >"$place/vpopmail/options"
+mount --bind "$place/passwd" /etc/passwd
+mount --bind "$place/group" /etc/group
+chown -R vpopmail:vchkpw "$place/vpopmail"
 shift 3
 exec "$@"
 """
 
 
-def no_vpopmail():
-    """Why the suites of vpopmail cannot be replayed on this machine; None if they can."""
-    try:
-        found = pwd.getpwnam("vpopmail")
-    except KeyError:
-        return "there is no user vpopmail"
-    if (found.pw_uid, found.pw_gid) != (89, 89):
-        return "vpopmail's uid and gid are not those of the recorded files (89)"
-    return None if os.path.isdir(found.pw_dir) else "vpopmail has no home"
+def with_entry(path, name, entry):
+    """A file of accounts or groups with this line and no other of its name or number."""
+    with open(path, encoding="utf-8") as f:
+        others = [line for line in f if line.split(":")[0] != name and line.split(":")[2:3] != [NUMBER]]
+    return "".join(others) + entry + "\n"
 
 
-def vpopmail_home(suite, home):
-    """What to put in front of a command for which the home of vpopmail is a fresh one with our programs."""
-    place = pwd.getpwnam("vpopmail").pw_dir
+def vpopmail_home(suite, home, place):
+    """What to put in front of a command for which a fresh VPOPHOME with our programs lies in `place`, and the user
+    vpopmail is who it was in the recorded cases, whoever is so called, or has that number, on this machine."""
+    accounts = (("passwd", OWNER, f"{OWNER}:x:{NUMBER}:{NUMBER}::{place}/vpopmail:/bin/false"),
+                ("group", GROUP, f"{GROUP}:x:{NUMBER}:"))
+    for file, name, entry in accounts:
+        with open(f"{place}/{file}", "w", encoding="utf-8") as f:
+            f.write(with_entry(f"/etc/{file}", name, entry))
+        os.chmod(f"{place}/{file}", 0o644)
+    os.chmod(place, 0o755)
     return ["unshare", "--mount", "sh", "-c", FILL, "sh", place, home, OPTIONS.get(suite, RECORDED)]
 
 
