@@ -7,14 +7,18 @@ etc/open-smtp holds the addresses:
 and FILE.cdb, which the SMTP server asks (tcpserver's -x), is made of the fixed rules in FILE (etc/tcp.smtp unless
 VPOPHOME/options says otherwise) and these lines. An address that is already there only gets a new time, and no new
 table. Logins from many new addresses at once share one: whoever comes while a table is made waits for the next
-one, at most a moment. So a login that was answered is effective, and tables are made BETWEEN seconds apart at least.
+one, at most a moment, and finds that somebody made it for him or makes it himself. So a login that was answered is
+effective, and tables are made BETWEEN seconds apart at least. An address that is in open-smtp but not in the table (the
+login that should have made it was killed, somebody ran tcprules by hand) gets there with its next login.
 Source: vpopmail, tcprules(1).
 """
 import fcntl
 import os
 import time
 
-from ..base import cdb, errors, tcprules
+import _socket                      # the `socket` module costs 6 ms at start
+
+from ..base import cdb, errors, filemark, netio, tcprules
 from ..base.deadline import Deadline, Expired
 from ..base.errors import Permanent, Temporary
 from . import files, home
@@ -24,11 +28,11 @@ PATIENCE = 20                       # s to wait for others who change the same f
 BETWEEN = 0.25                      # s between two tables
 FRESH = 60                          # s; the last line's time is not brought up to date within them
 MODE = 0o644
-ADDRESS = b"0123456789abcdefABCDEF.:"
 
 
 class Lock:
-    """with Lock(path): vpopmail's lock on PATH.lock, waiting in line. Raises Temporary after PATIENCE seconds."""
+    """with Lock(path): vpopmail's lock on PATH.lock, waiting in line. The file is vpopmail's whoever makes it: not every
+    program that needs it is run by root. Raises Temporary after PATIENCE seconds."""
 
     def __init__(self, path):
         self._path = path + b".lock"
@@ -36,6 +40,8 @@ class Lock:
     def __enter__(self):
         self._fd = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
         try:
+            if os.geteuid() == 0:
+                os.fchown(self._fd, *home.ids())
             with Deadline(PATIENCE):
                 fcntl.lockf(self._fd, fcntl.LOCK_EX)
         except Expired:
@@ -61,14 +67,39 @@ def rules():
 
 def open_relay(ip, now=None):
     """Somebody at `ip` (bytes) has logged in. Raises OSError, Temporary; Permanent if FILE is no table of rules."""
-    if not ip or ip.strip(ADDRESS):
-        return                          # no address of a network client
+    ip = network_client(ip)
+    if ip is None:
+        return
     now = int(time.time()) if now is None else now
+    before = filemark.of(compiled())
     with Lock(table()):
-        if not enter(ip, now):
-            return
-        entered = time.time_ns()
-    make_table(entered)
+        new = enter(ip, now)
+    if new or listed(ip) is False:
+        make_table(ip, before if new else None)
+
+
+def network_client(ip):
+    """The address as TCPREMOTEIP has it; None for what is none."""
+    kind = _socket.AF_INET6 if b":" in ip else _socket.AF_INET
+    try:
+        return _socket.inet_ntop(kind, _socket.inet_pton(kind, ip.decode("ascii"))).encode()
+    except (OSError, UnicodeDecodeError, ValueError):
+        return None
+
+
+def compiled():
+    """What the SMTP server reads."""
+    return rules() + b".cdb"
+
+
+def listed(ip):
+    """True if FILE.cdb has a rule for this very address, None if there is no FILE.cdb."""
+    try:
+        return cdb.find(compiled(), ip) is not None
+    except FileNotFoundError:
+        return None
+    except Temporary:
+        return False                    # it is broken: to be made anew
 
 
 def enter(ip, now):
@@ -93,9 +124,28 @@ def when(line, otherwise=None):
     return int(seconds) if tab and seconds.isdigit() and len(seconds) < 19 else otherwise
 
 
-def save(lines):
-    data = b"".join(line + b"\n" for line in lines)
-    files.replace(table(), data, MODE, b"%b.tmp.%d" % (table(), os.getpid()))
+def save(lines, owner=None):
+    """The file anew. It is not worth a sync, which a burst of logins would wait for: after a crash people log in
+    again. owner: (uid, gid), root's if None."""
+    temporary = b"%b.tmp.%d" % (table(), os.getpid())
+    fd = new_file(temporary, owner)
+    try:
+        netio.write_all(fd, b"".join(line + b"\n" for line in lines))
+        os.rename(temporary, table())
+    except BaseException:
+        os.unlink(temporary)
+        raise
+    finally:
+        os.close(fd)
+
+
+def new_file(path, owner):
+    files.remove(path)
+    fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, MODE)
+    os.fchmod(fd, MODE)
+    if owner and os.geteuid() == 0:
+        os.fchown(fd, *owner)
+    return fd
 
 
 def expire(now=None):
@@ -105,47 +155,40 @@ def expire(now=None):
     with Lock(table()):
         text = files.read(table())
         if text is not None:
-            save([line for line in text.split(b"\n") if when(line) is not None and when(line) + keep > now])
-            give(table())
-    make_table(None)
+            left = [line for line in text.split(b"\n") if when(line) is not None and when(line) + keep > now]
+            save(left, home.ids())
+    make_table()
 
 
-def make_table(entered):
-    """Make FILE.cdb anew, unless one was begun after `entered` (nanoseconds; None: in any case)."""
-    path = rules() + b".cdb"
-    with Lock(path):
-        if entered is not None and not wait_turn(path, entered):
-            return
-        began = time.time_ns()
+def make_table(ip=None, before=None):
+    """Make FILE.cdb anew. For the address `ip`: unless it has got there by now; before: the mark of a FILE.cdb which
+    does not count for that."""
+    with Lock(compiled()):
+        if ip is not None:
+            if filemark.of(compiled()) != before and listed(ip):
+                return
+            wait_turn()
         records = list(tcprules.compile_rules(source()))
         temporary = b"%b.tmp.%d" % (rules(), os.getpid())
-        files.remove(temporary)
-        fd = os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, MODE)
+        fd = new_file(temporary, home.ids())
         try:
-            os.fchmod(fd, MODE)
             cdb.write(fd, records)
-            os.utime(fd, ns=(began, began))     # what was entered before this moment is in it
+            os.rename(temporary, compiled())
         except BaseException:
             os.unlink(temporary)
             raise
         finally:
             os.close(fd)
-        give(temporary)
-        os.rename(temporary, path)
 
 
-def wait_turn(path, entered):
-    """Wait until the table is old enough for a new one; False if it has what was entered."""
+def wait_turn():
+    """Wait until the table is old enough for a new one."""
     try:
-        made = os.stat(path).st_mtime_ns
+        age = time.time() - os.stat(compiled()).st_mtime
     except FileNotFoundError:
-        return True
-    if made >= entered:
-        return False
-    age = (time.time_ns() - made) / 1e9
+        return
     if 0 <= age < BETWEEN:
         time.sleep(BETWEEN - age)
-    return True
 
 
 def source():
@@ -153,12 +196,6 @@ def source():
     lines = (files.read(table()) or b"").split(b"\n")
     roaming = b"".join(line.partition(b"\t")[0] + b"\n" for line in lines if line)
     return (files.read(rules()) or b"").removesuffix(b"\n") + b"\n" + roaming
-
-
-def give(path):
-    """The file is vpopmail's, as far as that is ours to say."""
-    if os.geteuid() == 0:
-        os.chown(path, *home.ids())
 
 
 def try_open(ip):

@@ -1,13 +1,14 @@
 """Logins of virtual users: passwords, challenges, flags, what is noted of them, and the relay they open."""
 import hashlib
 import hmac
+import mmap
 import os
 import time
 
 import pytest
 
 from pyqmail.auth import hashes
-from pyqmail.base import cdb, maildir
+from pyqmail.base import cdb, child, maildir
 from pyqmail.base import home as qmailhome
 from pyqmail.base.errors import Permanent
 from pyqmail.programs import clearopensmtp, vchkpw
@@ -293,16 +294,77 @@ def test_bad_rules_leave_the_old_table_and_the_login_goes_on(site, capfd):
                                       "Warning: update_rules() - tcprules failed\n")
 
 
+def identity(site):
+    """Which file the table is: another one after each time it was made."""
+    return os.stat(site + b"/etc/tcp.smtp.cdb").st_ino
+
+
 def test_one_table_serves_all_who_came_before_it(site, monkeypatch):
-    roaming.open_relay(IP)
-    before = os.stat(site + b"/etc/tcp.smtp.cdb").st_ino
-    roaming.make_table(os.stat(site + b"/etc/tcp.smtp.cdb").st_mtime_ns)
-    assert os.stat(site + b"/etc/tcp.smtp.cdb").st_ino == before
-    slept = []
-    monkeypatch.setattr(roaming.time, "sleep", slept.append)
-    roaming.make_table(time.time_ns())
-    assert os.stat(site + b"/etc/tcp.smtp.cdb").st_ino != before
+    roaming.open_relay(b"10.9.9.9")
+    with open(site + b"/etc/tcp.smtp.cdb", "rb"), monkeypatch.context() as patch:      # its number is not used again
+        before, slept = identity(site), []
+        patch.setattr(roaming.time, "sleep", slept.append)
+        roaming.make_table(b"10.9.9.9")                     # somebody else made it: nothing to do
+        assert identity(site) == before
+        roaming.open_relay(IP)
+        assert identity(site) != before
     assert all(0 < pause <= roaming.BETWEEN for pause in slept)
+
+
+def test_an_address_that_did_not_get_into_the_table_gets_there_with_its_next_login(site):
+    put(site + b"/etc/open-smtp", LINE % (IP, int(time.time())))
+    roaming.make_table()
+    put(site + b"/etc/open-smtp", LINE % (b"10.9.9.9", 1) + LINE % (IP, int(time.time())))
+    assert b"10.9.9.9" not in rules(site)
+    roaming.open_relay(b"10.9.9.9")
+    assert rules(site) == {**FIXED, b"10.9.9.9": RELAY, IP: RELAY}
+
+
+def test_a_damaged_table_is_made_anew(site):
+    put(site + b"/etc/open-smtp", LINE % (IP, int(time.time())))
+    put(site + b"/etc/tcp.smtp.cdb", b"damaged")
+    roaming.open_relay(IP)
+    assert rules(site) == {**FIXED, IP: RELAY}
+
+
+def test_a_clock_set_back_hides_no_login(site):
+    roaming.open_relay(b"10.9.9.9")
+    later = time.time() + 10_000
+    os.utime(site + b"/etc/tcp.smtp.cdb", (later, later))
+    roaming.open_relay(IP)
+    assert rules(site)[IP] == RELAY
+
+
+@pytest.mark.parametrize("given, ip", [(b"2001:DB8:0:0::1", b"2001:db8::1"), (b"10.1.2.3", IP), (b"10.1.2", None), (b"cafe", None),
+                                       (b"::g", None), (b"", None), (b"\xff", None), (b"1\0", None)])
+def test_addresses_have_one_form(given, ip):
+    assert roaming.network_client(given) == ip
+
+
+BURST = 200
+
+
+def test_a_burst_of_logins_makes_few_tables_and_none_waits_for_another_login(site):
+    """Each login finds itself in the table when it is through, and yet there are no more tables than time allows."""
+    count = mmap.mmap(-1, 8)
+    rename = os.rename
+
+    def counted(source, target):
+        rename(source, target)
+        if target.endswith(b".cdb"):        # under its lock: one at a time
+            count[:] = (int.from_bytes(count[:], "big") + 1).to_bytes(8, "big")
+
+    def one(number):
+        ip = b"10.3.%d.%d" % divmod(number, 250)
+        os.rename = counted
+        roaming.open_relay(ip)
+        return 0 if roaming.listed(ip) else 1
+    began = time.monotonic()
+    pids = [child.fork(lambda: one(number)) for number in range(BURST)]
+    assert [child.wait(pid) for pid in pids] == [0] * BURST
+    made = int.from_bytes(count[:], "big")
+    assert 1 <= made <= 2 + (time.monotonic() - began) / (0.9 * roaming.BETWEEN)
+    assert get(site + b"/etc/open-smtp").count(b"\n") == BURST
 
 
 def test_what_is_over_is_cleared(site):
