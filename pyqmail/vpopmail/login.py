@@ -8,13 +8,14 @@ has costs the time of a wrong password. Source: vpopmail's vchkpw, as recorded.
 import os
 from _operator import _compare_digest as same    # hmac.compare_digest, without hmac's 10 ms
 
-from ..auth import hashes
-from . import accounts, assign, failures, flags, home, limits, names, passwords
+from ..auth import failures, hashes
+from . import accounts, assign, flags, home, limits, names, passwords
 from .errors import Refused
 
 SMTP, POP, IMAP, WEBMAIL = "smtp", "pop", "imap", "webmail"
 CLOSED = {SMTP: flags.NO_SMTP, POP: flags.NO_POP, IMAP: flags.NO_IMAP, WEBMAIL: flags.NO_WEBMAIL}
 WRONG, NO_NAME, NO_PASSWORD, NO_HASH, BAD_CHARACTERS, NO_SYSTEM_USER = 1, 12, 13, 15, 20, 21
+METHODS = {b"cram-md5": "md5", b"cram-sha1": "sha1", b"cram-sha256": "sha256"}
 BLOCK = 64                          # bytes of MD5's block, for HMAC
 
 
@@ -36,9 +37,20 @@ class Login:
         self.domain, self.account, self.flags, self.means = domain, account, flags, means
 
 
-def check(name, secret, challenge, service, ip=b""):
+def check(name, secret, challenge, service, ip=b"", final=True):
     """The Login of a name with its password, or with its answer to a challenge. service: None where it is for none.
+    final: False where a name that nobody has is looked for elsewhere, which then counts the failure.
     Raises Failure, Temporary."""
+    found = identify(name, secret, ip, lambda domain, account: proof(domain, account, secret, challenge, service))
+    if found.flags & CLOSED.get(service, 0):
+        who = b"%b@%b:%b" % (found.account.name, found.domain.name, ip)
+        raise Failure(WRONG, b"%b access denied %b" % (service.encode(), who))
+    return found
+
+
+def identify(name, secret, ip, prove):
+    """The Login of a name, whatever its flags say. prove(domain, account): by what means the secret proves that it is
+    the user, None if it does not. Raises Failure, Temporary."""
     if not name:
         raise Failure(NO_NAME, b"null user name given :" + ip)
     if not secret:
@@ -49,19 +61,24 @@ def check(name, secret, challenge, service, ip=b""):
         raise Failure(BAD_CHARACTERS, b"invalid user/domain characters %b:%b" % (name.lower(), ip), why.line) from why
     address = b"%b@%b" % (user, host)
     who = b"%b:%b" % (address, ip)
-    if failures.too_many(address, ip):
+    limit = allowed()
+    if failures.too_many(address, ip, limit):
         hashes.spend(secret, setting())
         raise Failure(WRONG, b"too many failed logins " + who)
     domain = assign.find(host) if host else None
     account = accounts.store(domain).get(user) if domain and user else None
-    means = proof(domain, account, secret, challenge, service) if account else hashes.spend(secret, setting())
+    means = prove(domain, account) if account else hashes.spend(secret, setting())
     if means is None:
-        failures.note(address, ip)
+        if account or final:
+            failures.note(address, ip, limit)
         raise failure(account, secret, who)
-    held = flags_of(domain, account)
-    if held & CLOSED.get(service, 0):
-        raise Failure(WRONG, b"%b access denied %b" % (service.encode(), who))
-    return Login(domain, account, held, means)
+    return Login(domain, account, flags_of(domain, account), means)
+
+
+def allowed():
+    """How many failures are allowed (see auth/failures.py)."""
+    value = home.option(b"login-failures")
+    return failures.allowed() if not value else int(value) if value.isdigit() else 0
 
 
 def flags_of(domain, account):
@@ -98,6 +115,17 @@ def proof(domain, account, secret, challenge, service):
     return b"PLAIN" if hashes.matches(secret, account.hash) else None
 
 
+def by_hmac(account, secret, challenge, method):
+    """b"CRAM-MD5", or what `method` of CRAM is called, if the secret is the account's answer to the challenge, a
+    hexadecimal HMAC; None if it is not. method: a name of METHODS. It takes as long as a password."""
+    hashes.spend(secret, setting())
+    if not account.clear or not challenge:
+        return None
+    from hmac import digest             # milliseconds that other logins do without
+    answer = digest(account.clear, challenge, METHODS[method]).hex().encode()
+    return method.upper() if same(answer, secret) else None
+
+
 def setting():
     """A hash of the kind that new accounts have, to compute with where there is none."""
     prefix, length = passwords.SETTINGS.get(home.option(b"password-hash"), (b"$6$", 16))
@@ -112,7 +140,10 @@ def learn(domain, account, secret):
 
     def set_password(stored):
         stored.hash, stored.clear = new, kept
-    accounts.store(domain).change(account.name, set_password)
+    store = accounts.store(domain)
+    store.change(account.name, set_password)
+    from . import users                 # only where a password is learned
+    users.write_sqwebmail(domain, store.get(account.name))
     return True
 
 
