@@ -9,7 +9,6 @@ import os
 import pwd
 import shutil
 import site
-import socket
 import subprocess
 import sys
 import tempfile
@@ -18,6 +17,7 @@ import time
 import pytest
 
 from tests.peers import namespaces
+from tests.peers.ports import free_port
 from tests.peers.virtual import Virtual
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
@@ -119,12 +119,6 @@ def install(libraries):
 def conformance_home(open_place, install):
     """An installation for the replay tool, alone in its directory: the tool hides that directory in some cases."""
     return install(os.path.join(open_place, "conformance", "home"))
-
-
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 class System:

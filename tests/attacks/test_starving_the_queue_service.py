@@ -34,7 +34,7 @@ def test_a_stranger_holds_all_he_can(system, person):
     finally:
         holding.stdin.close()
         holding.stdout.close()
-        holding.wait(30)
+        holding.wait(60)
 
 
 def test_rubbish_leaves_no_descriptor_and_no_file(system, person):
@@ -49,7 +49,7 @@ def test_rubbish_leaves_no_descriptor_and_no_file(system, person):
             finally:
                 for fd in null:
                     os.close(fd)
-            sock.settimeout(20)
+            sock.settimeout(60)
             sock.recv(10)
     done = subprocess.run(["runuser", "-u", person.name, "--", f"{system.home}/bin/sendmail", person.name],
                           input=b"Subject: x\n\nx\n", capture_output=True)

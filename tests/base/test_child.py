@@ -117,7 +117,7 @@ def test_wake_pipe():
     try:
         assert select.select([reader], [], [], 0)[0] == []
         os.kill(os.getpid(), sig.CHLD)
-        assert select.select([reader], [], [], 5)[0] == [reader] and called
+        assert select.select([reader], [], [], 60)[0] == [reader] and called
         sig.drain(reader)
         assert select.select([reader], [], [], 0)[0] == []
     finally:

@@ -29,7 +29,7 @@ class Load:
             with self.lock:
                 number = next(self.numbers)
             try:
-                with self.mail.smtp(timeout=20) as smtp:
+                with self.mail.smtp(timeout=60) as smtp:
                     smtp.sendmail("", self.recipients[n % 2], b"Subject: load\r\n\r\nnumber %d.\r\n" % number)
                     self.accepted.add(number)
             except smtplib.SMTPResponseException as why:

@@ -1,5 +1,4 @@
 """A mail host on a port of its own whose mood a test sets: what it answers to each command, and what it got."""
-import socket
 import socketserver
 import threading
 
@@ -73,10 +72,3 @@ class Host:
         self.go_on.set()
         self.server.shutdown()
         self.server.server_close()
-
-
-def unused_port():
-    """A port of 127.0.0.1 where nobody listens."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]

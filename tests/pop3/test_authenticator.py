@@ -66,7 +66,7 @@ def running(log, **changes):
     clients = []
 
     def login(name, secret, stamp=b"<1.2@h>"):
-        client = socket.create_connection(listener.getsockname(), timeout=20)
+        client = socket.create_connection(listener.getsockname(), timeout=60)
         served, _ = listener.accept()
         with served:
             handover.send(sending, served, checkpassword.encode(name, secret, stamp))

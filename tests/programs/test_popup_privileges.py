@@ -13,6 +13,7 @@ import time
 import pytest
 
 from pyqmail.base import limits
+from tests.peers.ports import free_port
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 pytestmark = pytest.mark.root
@@ -75,8 +76,7 @@ def home(libraries):
     os.symlink(f"{ROOT}/pyqmail", f"{path}/pyqmail")
     os.symlink(libraries, f"{path}/venv")
     os.mkdir(f"{path}/control")
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    port = free_port()
     for name, text in {"me": "mail.example", "pop3listen": f"127.0.0.1:{port}", "pop3checker": "sh -c id"}.items():
         with open(f"{path}/control/{name}", "w") as f:
             f.write(text + "\n")
@@ -87,7 +87,7 @@ def home(libraries):
 def connect(port, popup):
     while popup.poll() is None:
         try:
-            return socket.create_connection(("127.0.0.1", port), timeout=20).makefile("rwb", buffering=0)
+            return socket.create_connection(("127.0.0.1", port), timeout=60).makefile("rwb", buffering=0)
         except ConnectionRefusedError:
             continue
     raise AssertionError(popup.stderr.read())
@@ -126,5 +126,5 @@ def test_listening(home):
         assert client.readline() == b"0 joe:x:" + greeting[4:-2] + b":\n"
         assert client.readline() == b""
         popup.send_signal(signal.SIGTERM)
-        assert popup.wait(20) == 0
+        assert popup.wait(60) == 0
         assert popup.stderr.read() == b""

@@ -52,7 +52,7 @@ def stage(open_place, qmail_users):
 
     def run(*argv, path=f"{home}/bin:/usr/bin:/bin", user=None, **options):
         done = subprocess.run([f"{home}/bin/qmail-start", *argv], env={"PATH": path}, stdin=subprocess.DEVNULL,
-                              capture_output=True, timeout=30, user=user, **options)
+                              capture_output=True, timeout=100, user=user, **options)
         seen = {}
         for name in os.listdir(out):
             with open(f"{out}/{name}", encoding="ascii") as f:

@@ -1,4 +1,5 @@
 """qmail-smtpd --listen as its real users: who reads strangers' bytes, what is queued, how it ends."""
+import contextlib
 import glob
 import os
 import pwd
@@ -14,6 +15,7 @@ import time
 import pytest
 
 from pyqmail.base import listen
+from tests.peers.ports import free_port
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 pytestmark = pytest.mark.root
@@ -39,6 +41,17 @@ def workers(pid):
         return [int(word) for word in f.read().split()]
 
 
+def opened(*pids):
+    """What these processes have open beside their first three: kinds, and names of files."""
+    found = set()
+    for pid in pids:
+        for fd in os.listdir(f"/proc/{pid}/fd"):
+            with contextlib.suppress(FileNotFoundError):        # closed since
+                if int(fd) > 2:
+                    found.add(os.readlink(f"/proc/{pid}/fd/{fd}").split(":")[0])
+    return found
+
+
 def eventually(condition):
     """Wait until it holds: the workers start one after the other."""
     end = time.monotonic() + 60
@@ -50,8 +63,7 @@ def eventually(condition):
 class Server:
     def __init__(self, home):
         self.home = home
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            self.port = free.getsockname()[1]
+        self.port = free_port()
         self.control(me="mx.example", rcpthosts="local.test", smtplisten=f"127.0.0.1:{self.port}\n[::1]:{self.port}")
         self.process, self.log, self.streams = None, "", []
 
@@ -134,27 +146,25 @@ def queue(server):
         for place, _, _ in os.walk(path):
             os.chown(place, role.pw_uid, role.pw_gid)
     with subprocess.Popen([f"{server.home}/bin/qmail-queue", "--service"]) as service:
-        while not os.path.exists(f"{server.home}/run/qmail-queue/socket"):
-            select.select([], [], [], 0.01)
-        yield lambda: [read(name) for name in glob.glob(f"{server.home}/queue/mess/*/*")]
-        service.terminate()
+        try:
+            eventually(lambda: os.path.exists(f"{server.home}/run/qmail-queue/socket"))
+            yield lambda: [read(name) for name in glob.glob(f"{server.home}/queue/mess/*/*")]
+        finally:
+            service.terminate()
 
 
 def test_who_serves(server):
     server.start()
     role = pwd.getpwnam("qmaild")
-    inodes = set()
     with server.client() as client:
         assert client.noop()[0] == 250
         for pid in [server.process.pid, *workers(server.process.pid)]:
             assert status(pid, "Uid") == [str(role.pw_uid)] * 4 and status(pid, "Gid") == [str(role.pw_gid)] * 4
             assert status(pid, "Groups") == [str(role.pw_gid)] and status(pid, "CapEff") == ["0" * 16]
             assert status(pid, "Umask") == ["0022"]
-            for fd in os.listdir(f"/proc/{pid}/fd"):
-                if int(fd) > 2:
-                    inodes.add(os.readlink(f"/proc/{pid}/fd/{fd}").split(":")[0])
         eventually(lambda: all(status(pid, "NoNewPrivs") == ["1"] for pid in workers(server.process.pid)))
-    assert inodes == {"socket", "pipe", "anon_inode", "/memfd"}
+        eventually(lambda: opened(server.process.pid, *workers(server.process.pid)) ==
+                   {"socket", "pipe", "anon_inode", "/memfd"})      # besides what one opens for a moment
     assert server.stop() == "" and server.process.returncode == 0
 
 

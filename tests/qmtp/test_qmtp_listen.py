@@ -8,6 +8,7 @@ import subprocess
 import pytest
 
 from pyqmail.qmtp import qmqp, wire
+from tests.peers.ports import free_port
 from tests.qmtp.conftest import answers, until
 
 pytestmark = pytest.mark.root
@@ -23,8 +24,7 @@ def packet(text=b"Subject: x\n\nhello\n", recipients=(b"r@far.test",)):
 class Server:
     def __init__(self, host, program, service):
         self.host, self.program, self.service = host, program, service
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            self.port = free.getsockname()[1]
+        self.port = free_port()
         host.control(me="mx.example", rcpthosts="local.test", **{f"{service}listen": f"127.0.0.1:{self.port}"})
 
     def start(self, *options):

@@ -100,15 +100,19 @@ class Spawner:
         """pids of its processes, those of one user."""
         with open(f"/proc/{self.pid}/task/{self.pid}/children") as f:
             pids = [int(pid) for pid in f.read().split()]
-        return [pid for pid in pids if uid is None or status(pid)["Uid"].split() == [str(uid)] * 4]
+        return [pid for pid in pids if uid is None or status(pid).get("Uid", "").split() == [str(uid)] * 4]
 
     def fds(self):
         return sorted(map(int, os.listdir(f"/proc/{self.pid}/fd")))
 
 
 def status(pid):
-    with open(f"/proc/{pid}/status") as f:
-        return dict(line.rstrip("\n").split(":\t", 1) for line in f if ":\t" in line)
+    """What the kernel says about a process; {} if it has ended."""
+    try:
+        with open(f"/proc/{pid}/status") as f:
+            return dict(line.rstrip("\n").split(":\t", 1) for line in f if ":\t" in line)
+    except (FileNotFoundError, ProcessLookupError):
+        return {}
 
 
 @pytest.fixture(scope="module")

@@ -8,8 +8,9 @@ import subprocess
 
 import pytest
 
-from tests.conftest import Person, System, free_port
+from tests.conftest import Person, System
 from tests.peers import proc
+from tests.peers.ports import free_port
 
 TEXT = b"Subject: test\r\n\r\nhello\r\n"
 SPLIT = 23
@@ -71,7 +72,7 @@ class Mail:
 
     def settled(self):
         """Wait until the queue is empty."""
-        self.wait(lambda: not self.in_queue(), 20)
+        self.wait(lambda: not self.in_queue(), 60)
 
     def processes(self, program=None):
         return proc.of(self.home, program)

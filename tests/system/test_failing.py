@@ -6,7 +6,8 @@ import subprocess
 
 import pytest
 
-from tests.peers.smtp_host import MAIL, RCPT, TEXT, Host, unused_port
+from tests.peers.ports import free_port
+from tests.peers.smtp_host import MAIL, RCPT, TEXT, Host
 
 pytestmark = [pytest.mark.root, pytest.mark.system]
 
@@ -95,7 +96,7 @@ def test_remote_trouble_is_tried_again(mail, person, step):
 
 
 def test_host_that_is_away(mail, person):
-    port = unused_port()
+    port = free_port()
     mail.control("smtproutes", f"away.test:[127.0.0.1]:{port}")
     mail.send(person.address, "joe@away.test")
     mail.wait(lambda: "Sorry,_I_wasn't_able_to_establish_an_SMTP_connection._(#4.4.1)/" in mail.log())

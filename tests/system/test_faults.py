@@ -122,11 +122,11 @@ def test_unreadable_control_file_of_smtp(mail, person, name):
             return why.smtp_code in (421, 451)
         except smtplib.SMTPServerDisconnected:
             return False
-    mail.wait(temporary, 5)
+    mail.wait(temporary)
     mail.wait(lambda: any(line.strip() for line in mail.log("smtpd").splitlines() if name in line or "control" in line))
     mail.undo()
     mail.reload()
-    mail.wait(lambda: mail.answer("s@a.example", person.address)[0] == 250, 5)
+    mail.wait(lambda: mail.answer("s@a.example", person.address)[0] == 250)
 
 
 def test_unreadable_routes(mail, person):
@@ -228,7 +228,7 @@ def test_spawner_without_descriptors(mail, person):
 
 def test_connection_cut_in_the_text(mail, person):
     for cut in (b"Subject: cut\r\n\r\nhalf", b"Subject: cut\r\n\r\nwhole\r\n.", b"Subject: cut\r\n\r\nwhole\r\n.\r"):
-        with socket.create_connection(("127.0.0.1", mail.system.smtp), 20) as client, client.makefile("rb") as lines:
+        with socket.create_connection(("127.0.0.1", mail.system.smtp), 60) as client, client.makefile("rb") as lines:
             lines.readline()
             for command in (b"MAIL FROM:<s@a.example>", f"RCPT TO:<{person.name}@localhost>".encode(), b"DATA"):
                 client.sendall(command + b"\r\n")
@@ -241,11 +241,11 @@ def test_connection_cut_in_the_text(mail, person):
 
 
 def test_slow_clients_cost_nobody_else_anything(mail, person):
-    with mail.smtp(), socket.create_connection(("127.0.0.1", mail.system.smtp), 20) as slow:
+    with mail.smtp(), socket.create_connection(("127.0.0.1", mail.system.smtp), 60) as slow:
         talk = (f"HELO x\r\nMAIL FROM:<slow@a.example>\r\nRCPT TO:<{person.address}>\r\nDATA\r\n\0"
                 "Subject: slow\r\n\r\nx\r\n.\r\n").encode()
         lines = slow.makefile("rb")
-        silent = [socket.create_connection(("127.0.0.1", mail.system.smtp), 20) for _ in range(8)]
+        silent = [socket.create_connection(("127.0.0.1", mail.system.smtp), 60) for _ in range(8)]
         for number, byte in enumerate(talk):
             if byte:
                 slow.sendall(bytes([byte]))
@@ -267,10 +267,10 @@ def test_slow_reader_of_pop3(mail, people):
     mail.send("s@a.example", slow.address, text=b"Subject: large\r\n\r\n" + (b"y" * 70 + b"\r\n") * 100_000)
     mail.wait(slow.messages)
     time.sleep(max(0, 1.1 - time.time() % 1))       # a message shows from the second after its arrival
-    with socket.create_connection(("127.0.0.1", mail.system.pop3), 20) as client:
+    with socket.create_connection(("127.0.0.1", mail.system.pop3), 60) as client:
         client.sendall(f"USER {slow.name}\r\nPASS {slow.password}\r\nRETR 1\r\n".encode())
         for _ in range(3):
-            mailbox = poplib.POP3("127.0.0.1", mail.system.pop3, timeout=20)
+            mailbox = poplib.POP3("127.0.0.1", mail.system.pop3, timeout=60)
             mailbox.user(other.name)
             mailbox.pass_(other.password)
             assert mailbox.stat() == (0, 0)

@@ -38,7 +38,7 @@ def everybody(mail, person):
     """{role: [process]} while the system has just delivered to `person`, who is logged in by POP3."""
     mail.send("s@a.example", person.address)
     mail.wait(person.messages)
-    mailbox = poplib.POP3("127.0.0.1", mail.system.pop3, timeout=20)
+    mailbox = poplib.POP3("127.0.0.1", mail.system.pop3, timeout=60)
     mailbox.user(person.name)
     mailbox.pass_(person.password)
     mail.wait(lambda: not mail.in_queue())

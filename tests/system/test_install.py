@@ -123,7 +123,7 @@ def source(open_place):
 
 
 def test_a_private_home(source, libraries, person):
-    from tests.conftest import free_port
+    from tests.peers.ports import free_port
     smtp, pop3 = free_port(), free_port()
 
     def run(*words, **options):
@@ -137,12 +137,12 @@ def test_a_private_home(source, libraries, person):
         assert "PRIVILEGE SEPARATION IS OFF" in done.stdout
         password = re.search(r"password (\S+)", done.stdout)[1]
         assert run(f"{home}/bin/qmailctl", "doctor").stdout == "all is as it should be\n"
-        with smtplib.SMTP("127.0.0.1", smtp, timeout=20) as client:
+        with smtplib.SMTP("127.0.0.1", smtp, timeout=60) as client:
             client.sendmail("s@a.example", [f"{person.name}@localhost"], "Subject: x\r\n\r\nhello\r\n")
         assert run(f"{home}/bin/sendmail", person.name, input="Subject: y\n\nhello\n").returncode == 0
 
         def count():
-            mailbox = poplib.POP3("127.0.0.1", pop3, timeout=20)
+            mailbox = poplib.POP3("127.0.0.1", pop3, timeout=60)
             mailbox.user(person.name)
             mailbox.pass_(password)
             return mailbox.stat()[0] == 2

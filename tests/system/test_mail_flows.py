@@ -9,14 +9,14 @@ pytestmark = [pytest.mark.root, pytest.mark.system]
 
 
 def pop(system, person):
-    mailbox = poplib.POP3("127.0.0.1", system.pop3, timeout=20)
+    mailbox = poplib.POP3("127.0.0.1", system.pop3, timeout=60)
     mailbox.user(person.name)
     mailbox.pass_(person.password)
     return mailbox
 
 
 def send(system, sender, recipient, text):
-    with smtplib.SMTP("127.0.0.1", system.smtp, timeout=20) as smtp:
+    with smtplib.SMTP("127.0.0.1", system.smtp, timeout=60) as smtp:
         smtp.sendmail(sender, [recipient], text)
 
 
@@ -58,7 +58,7 @@ def test_no_relay_for_strangers_without_the_rule(system):
 
 
 def test_wrong_password(system, person):
-    mailbox = poplib.POP3("127.0.0.1", system.pop3, timeout=20)
+    mailbox = poplib.POP3("127.0.0.1", system.pop3, timeout=60)
     mailbox.user(person.name)
     with pytest.raises(poplib.error_proto):
         mailbox.pass_("wrong")

@@ -3,6 +3,7 @@ import grp
 import os
 import pwd
 import signal
+import time
 
 import pytest
 
@@ -29,6 +30,14 @@ def processes(home):
     return found
 
 
+def comes_to(look, wanted):
+    """look() gives what is wanted, as soon as a process that has only begun has got so far."""
+    end = time.monotonic() + 60
+    while (found := look()) != wanted and time.monotonic() < end:
+        time.sleep(0.05)
+    assert found == wanted
+
+
 def ids(text):
     return [int(word) for word in text.split()]
 
@@ -49,30 +58,35 @@ def test_who_everybody_is(system):
         "qmail-log": [who("qmaill", "nofiles")],
         "qmail-smtpd": [who("qmaild", "nofiles")],
     }
-    seen = processes(system.home)
-    assert set(allowed) | {"qmail-popup", "qmailctl"} <= {name for name, _ in seen}
-    for name, process in seen:
+
+    def as_promised(name, process):
         if name == "qmail-lspawn" and process["uids"][0] >= 1000 and process["groups"] == process["gids"][:1]:
-            assert len(set(process["uids"])) == len(set(process["gids"])) == 1     # a warm qmail-local
-        elif name in allowed:
-            assert {key: process[key] for key in ("uids", "gids", "groups")} in allowed[name], name
+            return len(set(process["uids"])) == len(set(process["gids"])) == 1     # a warm qmail-local
+        return name not in allowed or {key: process[key] for key in ("uids", "gids", "groups")} in allowed[name]
+
+    def wrong():
+        seen = processes(system.home)
+        missing = {*allowed, "qmail-popup", "qmailctl"} - {name for name, _ in seen}
+        return missing, [entry for entry in seen if not as_promised(*entry)]
+    comes_to(wrong, (set(), []))
 
 
 def test_nobody_is_root_who_need_not_be(system):
-    roots = {name for name, process in processes(system.home) if 0 in process["uids"]}
-    assert roots == {"qmail-lspawn", "qmail-popup", "qmailctl"}
+    comes_to(lambda: {name for name, process in processes(system.home) if 0 in process["uids"]},
+             {"qmail-lspawn", "qmail-popup", "qmailctl"})
 
 
 def test_who_can_never_gain_rights(system):
     confined = {"qmail-clean", "qmail-rspawn", "qmail-queue", "qmail-log"}
-    assert all(process["no_new_privs"] for name, process in processes(system.home) if name in confined)
+    comes_to(lambda: {(name, process["no_new_privs"]) for name, process in processes(system.home) if name in confined},
+             {(name, 1) for name in confined})
 
 
 def test_where_everybody_is(system):
-    places = {(name, process["cwd"]) for name, process in processes(system.home)}
     queue = f"{system.home}/queue"
-    assert {("qmail-send", queue), ("qmail-clean", queue), ("qmail-queue", queue), ("qmail-lspawn", f"{queue}/mess"),
-            ("qmail-rspawn", f"{queue}/mess"), ("qmailctl", "/")} <= places
+    wanted = {("qmail-send", queue), ("qmail-clean", queue), ("qmail-queue", queue), ("qmail-lspawn", f"{queue}/mess"),
+              ("qmail-rspawn", f"{queue}/mess"), ("qmailctl", "/")}
+    comes_to(lambda: wanted - {(name, process["cwd"]) for name, process in processes(system.home)}, set())
 
 
 def test_what_dies_is_started_again_and_mail_flows_on(system, person):
@@ -100,7 +114,7 @@ def test_doctor_finds_nothing(system):
 
 def test_stop_and_start(system):
     assert system.ctl("stop")[0] == 0
-    assert processes(system.home) == []
+    comes_to(lambda: processes(system.home), [])          # the spawners end when they see that qmail-send has
     assert system.ctl("stat")[1].count(": down") == 3
     assert system.ctl("start") == (0, "")
     assert system.ctl("stat")[1].count(": up") == 3

@@ -34,7 +34,7 @@ def test_two_starts_at_once(mail):
 
 def test_stop_twice_and_start(mail, person):
     assert mail.ctl("stop") == (0, "")
-    assert mail.processes() == []
+    mail.wait(lambda: mail.processes() == [])               # the spawners end when they see that qmail-send has
     assert mail.ctl("stop") == (0, "")
     assert mail.ctl("doqueue")[0] == 1                      # says that nothing runs, and does nothing
     assert mail.sendmail(person, person.name).returncode == 111
@@ -57,7 +57,7 @@ def test_restart_under_load(mail, person):
 def test_paused_services_can_be_stopped(mail):
     assert mail.ctl("pause") == (0, "")
     assert mail.ctl("stop") == (0, "")
-    assert mail.processes() == []
+    mail.wait(lambda: mail.processes() == [])               # the spawners end when they see that qmail-send has
     assert mail.ctl("start") == (0, "")
 
 

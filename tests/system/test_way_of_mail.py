@@ -8,7 +8,8 @@ import subprocess
 
 import pytest
 
-from tests.peers.smtp_host import Host, unused_port
+from tests.peers.ports import free_port
+from tests.peers.smtp_host import Host
 
 pytestmark = [pytest.mark.root, pytest.mark.system]
 
@@ -130,7 +131,7 @@ def test_poplib(mail, person):
     mail.wait(lambda: len(person.messages()) == 3)
 
     def login():
-        mailbox = poplib.POP3("127.0.0.1", mail.system.pop3, timeout=20)
+        mailbox = poplib.POP3("127.0.0.1", mail.system.pop3, timeout=60)
         mailbox.user(person.name)
         mailbox.pass_(person.password)
         return mailbox
@@ -173,7 +174,7 @@ def test_fetchmail(mail, people):
 @needs("smtp-sink")
 def test_out_by_smtproutes(mail, person, tmp_path):
     """Postfix's sink takes what goes to the other host."""
-    port = unused_port()
+    port = free_port()
     os.chmod(tmp_path, 0o777)
     program = shutil.which("smtp-sink", path=os.environ["PATH"] + ":/usr/sbin")
     sink = subprocess.Popen([program, "-u", "nobody", "-R", str(tmp_path), "-d", "mail.",

@@ -17,7 +17,8 @@ import subprocess
 
 import pytest
 
-from tests.conftest import System, free_port
+from tests.conftest import System
+from tests.peers.ports import free_port
 from tests.system.conftest import Mail, people, person  # noqa: F401  (fixtures)
 
 HOME = "/var/qmail"
@@ -96,7 +97,7 @@ class Host(Mail):
             yield process
         finally:
             process.terminate()
-            process.wait(30)
+            process.wait(60)
 
     @contextlib.contextmanager
     def served(self, port, *argv, options=(), env=(), address="127.0.0.1"):
@@ -107,7 +108,7 @@ class Host(Mail):
                             ready=lambda: b"status: " in self.read(log.name)):
             yield lambda: self.read(log.name)
 
-    def wait_and_show(self, ready, seconds=30):
+    def wait_and_show(self, ready, seconds=60):
         """As System.wait(); on failure the log so far is among what the test printed."""
         try:
             return self.system.wait(ready, seconds)
@@ -130,7 +131,7 @@ class Host(Mail):
 
     def close(self):
         self.holder.stdin.close()
-        self.holder.wait(30)
+        self.holder.wait(60)
 
 
 def remove_empty(path):

@@ -6,7 +6,7 @@ import subprocess
 
 import pytest
 
-from tests.conftest import free_port
+from tests.peers.ports import free_port
 from tests.thirdparty.conftest import HOME, tool
 
 pytestmark = [pytest.mark.root, pytest.mark.system]

@@ -7,8 +7,8 @@ import subprocess
 
 import pytest
 
-from tests.conftest import free_port
 from tests.peers.nameserver import NameServer
+from tests.peers.ports import free_port
 from tests.thirdparty.conftest import HOME, tool
 
 pytestmark = [pytest.mark.root, pytest.mark.system]

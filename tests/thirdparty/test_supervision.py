@@ -8,8 +8,8 @@ import subprocess
 
 import pytest
 
-from tests.conftest import free_port
 from tests.peers import proc
+from tests.peers.ports import free_port
 from tests.thirdparty.conftest import HOME, tool
 
 pytestmark = [pytest.mark.root, pytest.mark.system]
@@ -85,7 +85,7 @@ class Kept:
     def answers(self, name):
         """A client of this service gets what the protocol begins with, or is kept waiting for its own first word."""
         try:
-            with socket.create_connection(("127.0.0.1", self.ports[name]), timeout=10) as client:
+            with socket.create_connection(("127.0.0.1", self.ports[name]), timeout=60) as client:
                 return not name.endswith(("smtp", "pop3")) or client.recv(3) in (b"220", b"+OK")
         except OSError:
             return False
@@ -111,14 +111,14 @@ def kept(place, request):
         finally:
             if request.param == "daemontools":          # svscan leaves its supervises alone
                 process.terminate()
-                process.wait(30)
+                process.wait(60)
                 for name in kept.scripts:
                     kept.control(name, "dx")
                     if name != "send":
                         kept.control(f"{name}/log", "dx")
             else:
                 kept.host.run("s6-svscanctl", "-t", kept.directory)
-                process.wait(30)
+                process.wait(60)
             kept.host.wait(lambda: not left(kept))
 
 
@@ -139,7 +139,7 @@ def in_namespace(pid, kept):
 def test_mail_flows(kept, person):
     host = kept.host
     for name in ("smtp", "listening smtp"):
-        with smtplib.SMTP("127.0.0.1", kept.ports[name], timeout=30) as smtp:
+        with smtplib.SMTP("127.0.0.1", kept.ports[name], timeout=60) as smtp:
             smtp.sendmail("s@a.example", f"{person.name}@localhost", b"Subject: x\r\n\r\nhello\r\n")
     host.wait(lambda: len(person.messages()) == 2)
     host.wait(lambda: kept.log("send").count("end msg") == 2)
