@@ -24,11 +24,10 @@ import os
 
 from ..auth import checkpassword
 from ..base import child, errors, prot
-from ..base.syslog import Syslog
-from ..vpopmail import flags, home, login, names, place, roaming, userdir
+from ..vpopmail import flags, home, login, loginlog, names, place, roaming, userdir
 from ..vpopmail.login import IMAP, POP, SMTP, WEBMAIL, Failure
 
-NO_DESCRIPTOR, NOTICE = 11, 5
+NO_DESCRIPTOR = 11
 NOT_HERE = ("vchkpw is only for talking with qmail-popup and qmail-pop3d. It is not for runnning on the command line.")
 #  port        service  name in the log
 PORTS = {b"25": (SMTP, "smtp"), b"465": (SMTP, "smtps"), b"587": (SMTP, "submission"), b"110": (POP, "pop3"),
@@ -74,9 +73,7 @@ def main(argv):
         if why.unknown and home.enabled(b"passwd"):
             return system_account(connection, argv, environ, name, secret)
         return refuse(connection, why)
-    if home.option(b"logging") in (b"y", b"v"):
-        log(connection, b"(%b) login success %b@%b:%b" % (
-            found.means, found.account.name, found.domain.name, connection.ip))
+    loginlog.accepted(connection.name, found.means, b"%b@%b" % (found.account.name, found.domain.name), connection.ip)
     userdir.note(found.domain, found.account, connection.ip)
     environ |= {b"USER": found.account.name, b"HOME": userdir.directory_of(found.domain, found.account),
                 b"SHELL": b"NOLOGIN", b"VPOPUSER": names.lower(name)}
@@ -107,15 +104,8 @@ def execute(argv, environ):
 def refuse(connection, why):
     if why.complaint:
         errors.say(why.complaint)
-    log(connection, why.text)
+    loginlog.refused(connection.name, why.text)
     return why.code
-
-
-def log(connection, text):
-    if home.option(b"logging") != b"n":
-        line = connection.name.encode() + b": " + text
-        clean = bytes(byte if byte >= 32 and byte != 127 else ord("_") for byte in line)
-        Syslog(b"vpopmail[%d]" % os.getpid()).send(NOTICE, clean.replace(b"%", b"#"))
 
 
 def system_account(connection, argv, environ, name, secret):
