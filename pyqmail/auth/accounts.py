@@ -9,7 +9,7 @@ import time
 
 from ..base import accounts
 from ..base.errors import Temporary
-from . import accounts_pam, hashes, poppasswd, shadow
+from . import accounts_pam, failures, hashes, poppasswd, shadow
 
 NOBODY = b"*"                       # no account has this name: PAM treats it as an unknown user
 
@@ -19,6 +19,28 @@ class Account:
 
     def __init__(self, name, uid, gid, home, shell):
         self.name, self.uid, self.gid, self.home, self.shell = name, uid, gid, home, shell
+
+
+def login(name, password, ip=b""):
+    """authenticate(), and a failure is counted for the name and for the address `ip` (bytes, b"" if unknown).
+
+    Raises failures.TooMany, in the time of a comparison, where too many were; Temporary.
+    """
+    if failures.too_many(name, ip):
+        spend(password)
+        raise failures.TooMany
+    account = authenticate(name, password)
+    if account is None:
+        failures.note(name, ip)
+    return account
+
+
+def spend(password):
+    """Take the time of authenticate() for a name that nobody has. Raises Temporary."""
+    if accounts.private():
+        hashes.spend(password)
+    else:
+        of_system(NOBODY, password, None, b"")
 
 
 def authenticate(name, password):
@@ -58,6 +80,8 @@ def of_system(name, password, account, field, *, shadow_file=shadow.PATH, verify
     barred = barred or entry is not None and not hashes.usable(stored)
     try:
         accepted = verify(NOBODY if barred else name, password)
+        if barred:
+            hashes.spend(password, kind)        # PAM compares nothing for a name that it does not know
     except accounts_pam.Unavailable:
         today = int(time.time()) // 86400 if today is None else today
         accepted = by_hash(password, b"" if barred else stored, kind) and not (entry and entry.expired(today))

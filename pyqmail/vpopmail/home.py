@@ -16,6 +16,7 @@ YES, NO = b"yes", b"no"
 
 # What configure decided: name, default, what it is (the manual reads this table).
 CONFIGURE = (
+    (b"account-store", b"cdb", "where new domains have their accounts: cdb, or sql as etc/vpopmail.sql says"),
     (b"password-hash", b"sha512", "the kind of new hashes: yescrypt, sha512, md5 (which old programs know) or des"),
     (b"clear-passwd", NO, "keep clear passwords, too; APOP and CRAM-MD5 need them, and whoever reads the file has them"),
     (b"qmail-ext", NO, "joe-list belongs to joe"),
@@ -29,7 +30,7 @@ CONFIGURE = (
     (b"roaming-users", YES, "a login opens the relay for its address"),
     (b"relay-clear-minutes", b"180", "for how many minutes"),
     (b"tcpserver-file", b"", "the rules that a login is added to; without it etc/tcp.smtp"),
-    (b"login-failures", b"100", "failed logins of an address or a user in ten minutes, then none is checked; 0 for any"),
+    (b"login-failures", b"", "in place of control/loginfailures for virtual users; without it that"),
     (b"logging", b"e", "n logs nothing, e errors, y success as well, p errors with passwords, v all of that"),
 )
 OPTIONS = {name: value for name, value, _ in CONFIGURE}

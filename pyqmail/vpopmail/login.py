@@ -39,18 +39,18 @@ class Login:
 
 def check(name, secret, challenge, service, ip=b"", final=True):
     """The Login of a name with its password, or with its answer to a challenge. service: None where it is for none.
-    final: False where a name that nobody has is looked for elsewhere, which then counts the failure.
-    Raises Failure, Temporary."""
-    found = identify(name, secret, ip, lambda domain, account: proof(domain, account, secret, challenge, service))
+    final: see identify(). Raises Failure, Temporary."""
+    found = identify(name, secret, ip, lambda domain, account: proof(domain, account, secret, challenge, service), final)
     if found.flags & CLOSED.get(service, 0):
         who = b"%b@%b:%b" % (found.account.name, found.domain.name, ip)
         raise Failure(WRONG, b"%b access denied %b" % (service.encode(), who))
     return found
 
 
-def identify(name, secret, ip, prove):
+def identify(name, secret, ip, prove, final=True):
     """The Login of a name, whatever its flags say. prove(domain, account): by what means the secret proves that it is
-    the user, None if it does not. Raises Failure, Temporary."""
+    the user, None if it does not. final: False where a name that nobody has is looked for elsewhere, which then counts
+    the failure. Raises Failure, Temporary."""
     if not name:
         raise Failure(NO_NAME, b"null user name given :" + ip)
     if not secret:

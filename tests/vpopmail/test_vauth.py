@@ -7,12 +7,12 @@ import time
 
 import pytest
 
-from pyqmail.auth import hashes
+from pyqmail.auth import failures, hashes
 from pyqmail.base import cdb, child, maildir
 from pyqmail.base import home as qmailhome
 from pyqmail.base.errors import Permanent
 from pyqmail.programs import clearopensmtp, vchkpw
-from pyqmail.vpopmail import accounts, assign, failures, home, limits, login, roaming, userdir
+from pyqmail.vpopmail import accounts, assign, home, limits, login, roaming, userdir
 from pyqmail.vpopmail.login import IMAP, POP, SMTP, WEBMAIL, Failure
 
 IP = b"10.1.2.3"
@@ -206,7 +206,7 @@ def test_where_the_client_is(environ, ip):
 @pytest.fixture
 def run(site):
     os.mkdir(qmailhome.path("run"))
-    home._known.setdefault("options", dict(home.OPTIONS))[b"login-failures"] = b"3"
+    put(qmailhome.path("control", "loginfailures"), b"3\n")
 
 
 def test_after_many_failures_nothing_is_checked_for_a_while(run, monkeypatch):
@@ -239,7 +239,7 @@ def test_a_full_bucket_loses_its_oldest(run, monkeypatch):
 
 @pytest.mark.parametrize("limit", [b"0", b"none"])
 def test_no_limit(run, limit):
-    home._known["options"][b"login-failures"] = limit
+    home._known.setdefault("options", dict(home.OPTIONS))[b"login-failures"] = limit
     for _ in range(5):
         attempt(secret=b"bad")
     assert attempt()[0] == b"PLAIN" and not os.path.exists(failures.path())
