@@ -171,14 +171,18 @@ def system(open_place, install):
 @pytest.fixture(scope="session")
 def virtual(open_place, install, vpophome):
     """A whole system of its own for virtual domains: `home`, the `smtp` and `pop3` ports, VPOPHOME as `place`.
-    Tests make domains with names of their own (add_domain) and need not remove them."""
+    Tests make domains with names of their own (add_domain) and need not remove them. Who comes from 127.0.0.1 may
+    relay, others from 127.… may not."""
     smtp, pop3 = free_port(), free_port()
     home = install(f"{open_place}/virtual/home", "--smtp", f"127.0.0.1:{smtp}", "--pop3", f"127.0.0.1:{pop3}")
     with open(f"{home}/control/pop3checker", "w", encoding="ascii") as f:
         f.write("vchkpw qmail-pop3d Maildir\n")
+    with open(f"{home}/control/tcp.smtp", "w", encoding="ascii") as f:
+        f.write('127.0.0.1:allow,RELAYCLIENT=""\n:allow\n')
     found = Virtual(System(home, smtp, pop3), vpophome)
-    status, output = found.ctl("vpopmail")
-    assert status == 0, output
+    for verb in ("cdb", "vpopmail"):
+        status, output = found.ctl(verb)
+        assert status == 0, output
     status, output = found.ctl("start")
     try:
         assert status == 0, output + found.log()
