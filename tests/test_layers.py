@@ -11,7 +11,12 @@ ACROSS = {                          # what modules of one level may share
     ("send", "spawn.wire"),         # orders and reports, both ends
     ("vpopmail", "delivery.command"), ("vpopmail", "delivery.dotqmail"), ("vpopmail", "delivery.message"),
     ("delivery", "vpopmail.delivery"),      # vdelivermail in a .qmail file, without a process of its own
+    ("spawn", "delivery.copies"), ("vpopmail", "delivery.copies"),      # which delivery it is
     ("install", "vpopmail.home"),   # which home is made, or taken over
+    ("smtp", "rcptcheck.client"), ("smtp", "rcptcheck.flow"), ("smtp", "rcptcheck.wire"),       # who asks
+    ("install", "rcptcheck.client"), ("install", "rcptcheck.wire"),
+    ("rcptcheck", "send.routing"), ("rcptcheck", "send.rewrite"),      # it answers as they would: where mail goes,
+    ("rcptcheck", "delivery.dotqmail"), ("rcptcheck", "vpopmail.recipient"),    # and what is there
 }
 LIBRARIES = {"aiosmtpd": "smtp/aio.py", "pam": "auth/accounts_pam.py", "dns": "base/dns.py",
              "cdblib": "base/cdb.py", "daemon": "programs/qmailctl.py"}
@@ -90,7 +95,7 @@ PURE = """base/address base/header base/number base/options base/received delive
     inject/addresses inject/environment inject/fields inject/rewrite inject/tokens pop3/session pop3/wire
     qmtp/qmqp qmtp/qmtp qmtp/session qmtp/wire queue/names send/messages send/rewrite send/scheduler
     smtp/client smtp/commands smtp/data smtp/data_writer smtp/grammar smtp/refusing smtp/reports smtp/session
-    spawn/ending spawn/wire users/assign users/lookup""".split()
+    rcptcheck/wire spawn/ending spawn/wire users/assign users/lookup""".split()
 OUTSIDE = {"os", "time", "socket", "_socket", "select", "selectors", "asyncio", "_signal", "fcntl", "mmap", "resource"}
 
 

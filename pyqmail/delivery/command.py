@@ -17,19 +17,20 @@ EMPTY_WORDS = (b"''", b'""')
 PLAIN = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-+=:,./@%"     # no meaning to a shell
 
 
-def run(line, message, output, error_output, environ, flush=os.fsync):
+def run(line, message, output, error_output, environ, flush=os.fsync, copies=None):
     """Run a command and wait for it; True if it said that the rest is to be skipped.
 
     message, output, error_output: its descriptors 0, 1, 2; the message is rewound first. It runs
     in our working directory under our umask. Raises Temporary or Permanent, without a text where
     the command has had its chance to say why. A line that names our own vdelivermail is carried out
-    here: every message to a virtual user has one, and it would cost a shell and an interpreter.
+    here: every message to a virtual user has one, and it would cost a shell and an interpreter. flush, copies: see
+    deliver.Order.
     """
     action = own_vdelivermail(line)
     if action is None:
         return run_shell(line, message, output, error_output, environ)
     from ..vpopmail import delivery     # most users are system users: their deliveries do without it
-    return judge(delivery.deliver(action, environ, message.fd, output, error_output, flush))
+    return judge(delivery.deliver(action, environ, message.fd, output, error_output, flush, copies))
 
 
 def own_vdelivermail(line):

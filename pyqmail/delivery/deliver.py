@@ -22,6 +22,7 @@ from ..base.deadline import Deadline, Expired
 from ..base.errors import Permanent, Temporary
 from ..base.netio import write_all
 from . import command, dotqmail, environment, forward, loop
+from .copies import Copies
 from .message import Message, Unreadable
 
 UMASK = 0o077
@@ -38,18 +39,19 @@ class Order:
     have to say, the same one when error_output is None. environ: {name: value} in bytes, the
     environment to hand down (QMAILQUEUE counts). dry: only tell what would be done. flush: how a
     Maildir's file gets to the disk, os.fsync or, in a long-lived process, base.durable.data_flusher().
+    copies: copies.Copies, what copies in Maildirs are called; None: as those of a delivery that nobody repeats.
     """
 
     __slots__ = ("user", "home", "local", "dash", "ext", "domain", "sender", "default_delivery",
-                 "message", "output", "error_output", "environ", "dry", "flush")
+                 "message", "output", "error_output", "environ", "dry", "flush", "copies")
 
     def __init__(self, user, home, local, dash, ext, domain, sender, default_delivery, *,
-                 message=0, output=1, error_output=None, environ, dry=False, flush=os.fsync):
+                 message=0, output=1, error_output=None, environ, dry=False, flush=os.fsync, copies=None):
         self.user, self.home, self.local, self.dash, self.ext = user, home, local, dash, ext
         self.domain, self.sender, self.default_delivery = domain, sender, default_delivery
         self.message, self.output = message, output
         self.error_output = output if error_output is None else error_output
-        self.environ, self.dry, self.flush = environ, dry, flush
+        self.environ, self.dry, self.flush, self.copies = environ, dry, flush, copies or Copies()
 
 
 def deliver(order):
@@ -162,7 +164,7 @@ class Delivery:
             self.to_mbox(argument)
         else:
             return command.run(argument, self.message, self.order.output, self.order.error_output, self.environ,
-                               self.order.flush)
+                               self.order.flush, self.order.copies)
         return False
 
     def to_maildir(self, directory):
@@ -170,7 +172,8 @@ class Delivery:
             with Deadline(DAY):
                 root = enter_maildir(directory)
                 try:
-                    maildir.deliver(root, self.message.pieces(self.return_path + self.delivered_to), self.order.flush)
+                    text = self.message.after(self.return_path + self.delivered_to)
+                    maildir.deliver(root, text, self.order.flush, copy=self.order.copies.next(root))
                 finally:
                     os.close(root)
         except Expired:

@@ -47,8 +47,24 @@ class Message:
             yield piece
             at += len(piece)
 
+    def after(self, start):
+        """`start` and the message as an iterable that can be gone through again and again."""
+        return Text(self, start)
+
     def _read(self, size, at):
         try:
             return os.pread(self.fd, size, at)
         except OSError as why:
             raise Unreadable(why) from why
+
+
+class Text:
+    """See Message.after()."""
+
+    __slots__ = ("_message", "_start")
+
+    def __init__(self, message, start):
+        self._message, self._start = message, start
+
+    def __iter__(self):
+        return self._message.pieces(self._start)

@@ -10,6 +10,9 @@ deliver (usual). Prints `did F+A+P`, the number of file deliveries, addresses an
 Exit codes: 0 delivered, 100 cannot be delivered, 111 try again later; 113 for root (qmail-lspawn
 reports "Not allowed to perform deliveries as root.").
 
+Environment: QMAILLOCALCOPY, from qmail-lspawn: which delivery this is, so that a repeat of it does not put a second
+copy into a Maildir. Commands do not get it.
+
 **Security**: runs as the user who controls the address, with that user's rights and no others;
 root is refused. Message, sender, local part and domain come from strangers.
 Source: qmail-local(8).
@@ -18,6 +21,7 @@ import os
 
 from ..base import child, errors
 from ..base.options import BadOption, Options
+from ..delivery import copies
 from ..delivery.deliver import Order, deliver
 
 USAGE = "qmail-local: usage: qmail-local [ -nN ] user homedir local dash ext domain sender aliasempty"
@@ -38,7 +42,9 @@ def main(argv):
     if os.geteuid() == 0 and not dry:
         errors.say("Not allowed to perform deliveries as root.")
         return AS_ROOT
-    return deliver(Order(*words, message=0, output=1, error_output=2, environ=child.environment(), dry=dry))
+    environ = child.environment()
+    known = copies.told(environ.pop(copies.VARIABLE, b""))      # commands of the user must not inherit it
+    return deliver(Order(*words, message=0, output=1, error_output=2, environ=environ, dry=dry, copies=known))
 
 
 def usage():

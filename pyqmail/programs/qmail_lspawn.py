@@ -18,7 +18,9 @@ import gc
 import os
 
 from ..base import accounts, child, clock, durable, errors, home
+from ..delivery.copies import Copies
 from ..delivery.deliver import Order, deliver
+from ..spawn.identity import Identities
 from ..spawn.local import LocalSpawner
 from ..spawn.loop import Loop
 from ..spawn.resolver import Resolver
@@ -46,13 +48,18 @@ def main(argv):
     loop, time = Loop(), clock.Clock()
     pool = Pool(loop, delivering(environ), home_fd, umask, time)
     resolver = Resolver(loop, getpw_ids, time)
+    identities = Identities()
     gc.freeze()                     # what is there now is shared with every process forked from here
-    LocalSpawner(loop, resolver, pool, owner=owner, alone=(accounts.private() or (None,))[0], aliasempty=argv[0],
-                 environ=environ, getpw_ids=getpw_ids).run()
+    LocalSpawner(loop, resolver, pool, owner=owner, alone=(accounts.private() or (None,))[0], identities=identities,
+                 aliasempty=argv[0], environ=environ, getpw_ids=getpw_ids).run()
     return 0
 
 
 def delivering(environ):
-    """What a warm process does with the arguments of qmail-local: deliver, with descriptors 0 and 1."""
+    """What a warm process does with the fields of its order: deliver, with descriptors 0 and 1."""
     flush = durable.data_flusher()
-    return lambda arguments: deliver(Order(*arguments, environ=dict(environ), flush=flush))
+
+    def delivery(fields):
+        *arguments, number, repeat = fields
+        return deliver(Order(*arguments, environ=dict(environ), flush=flush, copies=Copies(number, repeat == b"1")))
+    return delivery

@@ -10,6 +10,7 @@ import errno
 import os
 
 from ..base import child, home, netio, prot
+from ..delivery import copies
 from ..users import lookup
 from ..users.codes import BUG, EXECUTE_LATER, EXECUTE_NEVER, MEMORY, NO_GETPW, SYSTEM, Undecided
 
@@ -23,8 +24,9 @@ def deliver(loop, message, output, ended, arguments):
     loop.fork(lambda: become_local(**arguments), {2: 2, MESSAGE: message, OUTPUT: output}, ended)
 
 
-def become_local(*, controller, local, domain, sender, aliasempty, environ, getpw_ids):
-    """The process: never returns. controller: users.lookup.Controller, or None: ask bin/qmail-getpw, as getpw_ids."""
+def become_local(*, controller, local, domain, sender, aliasempty, environ, getpw_ids, identity):
+    """The process: never returns. controller: users.lookup.Controller, or None: ask bin/qmail-getpw, as getpw_ids.
+    identity: identity.Identity; our own qmail-local is told."""
     try:
         os.chdir(home.HOME)
         if controller is None:
@@ -38,6 +40,8 @@ def become_local(*, controller, local, domain, sender, aliasempty, environ, getp
     except OSError:
         os._exit(BUG)
     who = controller
+    if identity.number and home.ours("qmail-local"):
+        environ = {**environ, copies.VARIABLE: copies.telling(identity.number, identity.repeat)}
     try:
         child.execute([b"bin/qmail-local", b"--", who.user, who.home, local, who.dash, who.ext, domain, sender,
                        aliasempty], environ)

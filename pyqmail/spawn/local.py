@@ -1,7 +1,7 @@
 """Local deliveries: orders in, reports out, everything under way in between.
 
 **Security**: runs as root and parses nothing of a stranger's but the recipient, cut at its last "@". The
-message is opened here, checked and passed on as a descriptor, never read.
+message is opened here, checked and passed on as a descriptor, never read. Which delivery it is: see identity.
 Source: qmail-lspawn(8).
 """
 import os
@@ -17,25 +17,27 @@ FOREIGN_UID = b"ZThis installation delivers only to its owner. (#4.3.5)\n"
 
 class Delivery:
     """A delivery under way. message and output: descriptors here, -1 once handed over; reader: the other
-    end of output, -1 at its end; status: None until the process that delivers is done."""
+    end of output, -1 at its end; status: None until the process that delivers is done; identity: identity.Identity,
+    None before it is handed on."""
 
-    __slots__ = ("order", "local", "domain", "message", "output", "reader", "text", "status", "report")
+    __slots__ = ("order", "local", "domain", "message", "output", "reader", "text", "status", "report", "identity")
 
     def __init__(self, order, message, reader, output):
         self.order, self.message, self.reader, self.output = order, message, reader, output
         self.local, _, self.domain = order.recipient.rpartition(b"@")
-        self.text, self.status, self.report = ending.Output(), None, None
+        self.text, self.status, self.report, self.identity = ending.Output(), None, None, None
 
 
 class LocalSpawner:
     """qmail-lspawn's work.
 
     loop: spawn.loop.Loop; resolver: who controls an address; pool: warm.Pool; owner: uid of qmailq;
-    alone: the uid of a private home's owner, else None; aliasempty, environ, getpw_ids: see classic.
+    alone: the uid of a private home's owner, else None; identities: identity.Identities; aliasempty, environ,
+    getpw_ids: see classic.
     """
 
-    def __init__(self, loop, resolver, pool, *, owner, alone, aliasempty, environ, getpw_ids):
-        self._loop, self._resolver, self._pool = loop, resolver, pool
+    def __init__(self, loop, resolver, pool, *, owner, alone, identities, aliasempty, environ, getpw_ids):
+        self._loop, self._resolver, self._pool, self._identities = loop, resolver, pool, identities
         self._owner, self._alone = owner, alone
         self._aliasempty, self._environ, self._getpw_ids = aliasempty, environ, getpw_ids
         self._orders = wire.OrderReader()
@@ -111,15 +113,18 @@ class LocalSpawner:
             delivery.report = FOREIGN_UID
             self._ended(delivery, SYSTEM)
             return
+        identity = delivery.identity = self._identities.of(delivery.order, delivery.message)
         descriptors, ended = (delivery.message, delivery.output), lambda status: self._ended(delivery, status)
         arguments = who and (who.user, who.home, delivery.local, who.dash, who.ext, delivery.domain,
                              delivery.order.sender, self._aliasempty)
         if who and who.home.startswith(b"/") and home.ours("qmail-local") and self._pool.fits(arguments):
-            self._pool.deliver(who.uid, who.gid, arguments, *descriptors, ended)
+            known = identity.number, b"1" if identity.repeat else b"0"
+            self._pool.deliver(who.uid, who.gid, (*arguments, *known), *descriptors, ended)
         else:
             classic.deliver(self._loop, *descriptors, ended, {
                 "controller": who, "local": delivery.local, "domain": delivery.domain, "sender": delivery.order.sender,
-                "aliasempty": self._aliasempty, "environ": self._environ, "getpw_ids": self._getpw_ids})
+                "aliasempty": self._aliasempty, "environ": self._environ, "getpw_ids": self._getpw_ids,
+                "identity": identity})
         self._hand_over(delivery)
 
     @staticmethod
@@ -161,4 +166,6 @@ class LocalSpawner:
         """Both have come: the end of the delivering process and the end of the output."""
         del self._deliveries[delivery.order.delnum]
         text = delivery.report or ending.report(delivery.status, delivery.text)
+        if delivery.identity:
+            self._identities.ended(delivery.identity, text[:1])
         self._write(wire.report(delivery.order.delnum, text))

@@ -5,8 +5,9 @@ uid and gid for its whole life and cannot be traced or dumped by other processes
 no descriptor but its socket, QMAILHOME and those of the delivery it is carrying out, and it hears
 of the next delivery only when it has reported the last.
 
-Order: one packet, the eight arguments of qmail-local separated by NUL, with two descriptors, the
-message and the writing end of the output pipe. Answer: one packet, b"CODE 0", or b"CODE 1" from a
+Order: one packet, the eight arguments of qmail-local and what is known of the delivery's identity (spawn.identity:
+number, b"1" for a possible repeat) separated by NUL, with two descriptors, the message and the writing end of the
+output pipe. Answer: one packet, b"CODE 0", or b"CODE 1" from a
 process that should not be used again.
 """
 import os

@@ -14,6 +14,7 @@ import os
 from ..base import errors
 from ..base.errors import PERMANENT, TEMPORARY, Permanent, Temporary
 from ..base.netio import write_all
+from ..delivery.copies import Copies
 from ..delivery.message import Message, Unreadable
 from . import accounts, assign, domainquota, flags, home, instructions, names, userdir
 from .mailbox import NO_USER, Answer, Mailbox, own_text
@@ -25,10 +26,11 @@ LOOPING = b"mail is looping\n"
 FIELD = b"delivered-to:"
 
 
-def deliver(action, environ, message, output, error_output=2, flush=os.fsync):
-    """Carry out one delivery; never raises. Returns vdelivermail's exit code."""
+def deliver(action, environ, message, output, error_output=2, flush=os.fsync, copies=None):
+    """Carry out one delivery; never raises. Returns vdelivermail's exit code. copies: a delivery.copies.Copies, if it
+    is known which delivery this is."""
     try:
-        return Delivery(action, environ, Message(message), output, error_output, flush).run()
+        return Delivery(action, environ, Message(message), output, error_output, flush, copies or Copies()).run()
     except Answer as answer:
         return tell(output, answer.text, answer.code)
     except Unreadable as unreadable:
@@ -54,9 +56,9 @@ def tell(fd, text, code):
 class Delivery:
     """One message for one address."""
 
-    def __init__(self, action, environ, message, output, error_output, flush):
+    def __init__(self, action, environ, message, output, error_output, flush, copies):
         self.action, self.environ, self.message = action, environ, message
-        self.output, self.error_output, self.flush = output, error_output, flush
+        self.output, self.error_output, self.flush, self.copies = output, error_output, flush, copies
 
     def run(self):
         """All of it; the exit code. Raises Answer, Temporary, Permanent, Unreadable, OSError."""
@@ -75,8 +77,9 @@ class Delivery:
             raise Answer(b"vdelivermail: account is locked email bounced %b\n" % self.address, PERMANENT)
         directory = self.home_of(domain, account)
         mailbox = Mailbox(directory + b"/Maildir/", account.quota, b"%b@%b" % (account.name, domain.real), self.texts,
-                          self.flush)
-        if home.enabled(b"domain-quotas") and not domainquota.admits(domain, self.message.size()):
+                          self.flush, self.copies)
+        size = 0 if self.copies.repeat else self.message.size()     # a repeat may be among what is counted
+        if home.enabled(b"domain-quotas") and not domainquota.admits(domain, size):
             mailbox.refuse_for_domain()
         return self.into(directory, mailbox)
 
@@ -148,7 +151,7 @@ class Delivery:
         return self.into(path.rstrip(b"/"), self.mailbox(path + b"Maildir/", self.address))
 
     def mailbox(self, path, recipient):
-        return Mailbox(path, None, recipient, self.texts, self.flush)
+        return Mailbox(path, None, recipient, self.texts, self.flush, self.copies)
 
     def into(self, directory, mailbox):
         """Deliver for a user directory: by its .qmail, else into its Maildir."""

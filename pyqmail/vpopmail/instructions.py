@@ -76,7 +76,8 @@ def into_maildir(line, directory, delivery, mailbox):
     if path.rstrip(b"/") == mailbox.path.rstrip(b"/"):
         mailbox.deliver(delivery.message, delivery.return_path())
         return
-    named = Mailbox(path, None, recipient(path, delivery.address), delivery.texts, delivery.flush)
+    named = Mailbox(path, None, recipient(path, delivery.address), delivery.texts, delivery.flush,
+                    delivery.copies)
     named.deliver(delivery.message, delivery.return_path())
 
 

@@ -50,23 +50,53 @@ def recipient(path, fallback):
     return b"%b@%b" % (parts[-1], domain) if domain and parts[-1] else fallback
 
 
+def suffix(size):
+    """What the name of a message's file ends with."""
+    return b",S=%d" % size
+
+
 class Mailbox:
     """A Maildir to deliver into.
 
     path: absolute, ends with a slash. quota: its text; None takes the one that stands in the Maildir itself.
     address: for Delivered-To. texts: directories with messages of the administrator. flush: see base/durable.py.
+    copies: a delivery.copies.Copies.
     """
 
-    def __init__(self, path, quota, address, texts, flush=os.fsync):
-        self.path, self.address, self.texts, self.flush = path, address, texts, flush
+    def __init__(self, path, quota, address, texts, flush, copies):
+        self.path, self.address, self.texts, self.flush, self.copies = path, address, texts, flush, copies
         self._quota = quota
 
     def deliver(self, message, return_path):
         """Deliver the message (a delivery.message.Message) whose first line shall be `return_path`. Raises Answer."""
-        start = return_path + b"Delivered-To: %b\n" % self.address
+        text = message.after(return_path + b"Delivered-To: %b\n" % self.address)
+        size = len(return_path) + len(b"Delivered-To: \n") + len(self.address) + message.size()
+        self.within(lambda root: self.bring(root, text, size, message.size()), size)
+
+    def within(self, work, size):
+        """work(descriptor of the Maildir), within its time. size: of the message. Raises Answer."""
+        try:
+            with Deadline(DAY):
+                root = maildir.enter(self.path)
+                try:
+                    work(root)
+                finally:
+                    os.close(root)
+        except Expired:
+            raise Answer(b"Timeout on maildir delivery. (#4.3.0)\n", TEMPORARY) from None
+        except OSError as why:
+            raise self.cannot_open(why, suffix(size)) from why
+
+    def bring(self, root, text, size, message_size):
+        """Put `text` into the Maildir, if there is room; a repeat that finds its own copy has had its room."""
+        copy = self.copies.next(root)
+        if copy and copy.repeat:
+            if maildir.find(root, copy, text):
+                return
+            copy.repeat = False
         quota = self.quota()
-        limited = bool(quota) and self.make_room(quota, message.size())
-        self.put(message.pieces(start), len(start) + message.size(), limited)
+        limited = bool(quota) and self.make_room(root, quota, message_size)
+        self.put(root, text, size, limited, copy)
 
     def quota(self):
         """The Quota that holds here, None for no limit."""
@@ -77,7 +107,7 @@ class Mailbox:
         self._text = text
         return None if text[:2].upper() == b"NO" else maildirsize.parse(text)
 
-    def make_room(self, quota, size):
+    def make_room(self, root, quota, size):
         """True if the message may come in; sends the warning if it is time for it. Raises Answer."""
         try:
             used = maildirsize.usage(self.path, self._text, lambda usage: quota.admits(usage, size, 1))
@@ -87,7 +117,7 @@ class Mailbox:
             raise self.trouble("can not read the quota", why) from why
         fits = quota.admits(used, size, 1)
         if not fits or quota.percent(used) >= WARN_AT:
-            self.warn()
+            self.warn(root)
         if not fits:
             text = own_text(OVER_QUOTA, self.texts)
             raise Answer((b"user is over quota\n" if text is None else text) + b"\n", PERMANENT)
@@ -96,10 +126,10 @@ class Mailbox:
     def refuse_for_domain(self):
         """The domain has no room for the message, whoever it is for. Raises Answer."""
         self.quota()
-        self.warn()
+        self.within(self.warn, 0)
         raise Answer(b"domain is over quota\n\n", PERMANENT)
 
-    def warn(self):
+    def warn(self, root):
         """Deliver the administrator's warning, once a day, whatever the quota says."""
         marker = self.path + WARNED
         try:
@@ -116,8 +146,8 @@ class Mailbox:
         stamp = time.strftime("%a, %d %b %Y %H:%M:%S +0000", time.gmtime()).encode()
         whole = b"Delivered-To: %b\nDate: %b\n%b" % (self.address, stamp, text)
         try:
-            self.put((whole,), len(whole), True)
-        except Answer:
+            self.put(root, (whole,), len(whole), True)
+        except OSError:
             pass                    # the message itself will meet the same trouble, and tell
 
     @staticmethod
@@ -128,20 +158,10 @@ class Mailbox:
         except OSError:
             pass                    # one warning too many is the lesser evil
 
-    def put(self, pieces, size, limited):
-        """Write `pieces` into the Maildir as one message of `size` bytes, and note it if there is a quota."""
-        suffix = b",S=%d" % size
-        try:
-            with Deadline(DAY):
-                root = maildir.enter(self.path)
-                try:
-                    maildir.deliver(root, pieces, self.flush, suffix)
-                finally:
-                    os.close(root)
-        except Expired:
-            raise Answer(b"Timeout on maildir delivery. (#4.3.0)\n", TEMPORARY) from None
-        except OSError as why:
-            raise self.cannot_open(why, suffix) from why
+    def put(self, root, pieces, size, limited, copy=None):
+        """Write `pieces` into the Maildir as one message of `size` bytes, and note it if there is a quota. Raises
+        OSError."""
+        maildir.deliver(root, pieces, self.flush, suffix(size), copy)
         if limited:
             try:
                 maildirsize.add(self.path, self._text, size)

@@ -162,3 +162,91 @@ def test_scan_says_which_directory(inside):
     with pytest.raises(FileNotFoundError) as failed:
         maildir.scan((b"new", b"cur"), NOW)
     assert failed.value.filename == b"cur"
+
+
+class TestCopy:
+    """A delivery that may come again finds what it has delivered."""
+
+    NUMBER = b"1795338307.12345"
+
+    @pytest.fixture
+    def copy(self):
+        return lambda repeat=False: maildir.Copy(maildir.named(self.NUMBER), repeat)
+
+    @pytest.fixture
+    def move(self, root):
+        """move(name, to): what a reader does with a message."""
+        return lambda name, to: os.rename(b"new/" + name, to, src_dir_fd=root, dst_dir_fd=root)
+
+    def count(self, box):
+        return {part: len(names) for part, names in listing(box).items()}
+
+    def test_the_name(self, box, root, copy):
+        name = maildir.deliver(root, [b"text"], copy=copy())
+        assert name == self.NUMBER + b"." + maildir.host() and listing(box)[b"new"] == [name]
+
+    @pytest.mark.parametrize("repeat", [False, True])
+    def test_in_new_it_is_always_found(self, box, root, copy, repeat):
+        first = maildir.deliver(root, [b"te", b"xt"], copy=copy(), suffix=b",S=4")
+        assert maildir.deliver(root, [b"text"], copy=copy(repeat), suffix=b",S=4") == first
+        assert self.count(box) == {b"tmp": 0, b"new": 1, b"cur": 0}
+
+    @pytest.mark.parametrize("end", [b":2,", b":2,S", b":2,RST", b",S=4,W=5:2,S", b""])
+    def test_in_cur_a_repeat_finds_it(self, box, root, copy, move, end):
+        name = maildir.deliver(root, [b"text"], copy=copy())
+        move(name, b"cur/" + name + end)
+        assert maildir.deliver(root, [b"text"], copy=copy(repeat=True)) == name + end
+        assert self.count(box) == {b"tmp": 0, b"new": 0, b"cur": 1}
+
+    @pytest.mark.parametrize("end", [b"0", b".x", b"L1"])
+    def test_a_longer_name_is_another_one(self, box, root, copy, move, end):
+        name = maildir.deliver(root, [b"text"], copy=copy())
+        move(name, b"cur/" + name + end)
+        assert maildir.deliver(root, [b"text"], copy=copy(repeat=True)) == name
+
+    @pytest.mark.parametrize("where", [b"new/", b"cur/"])
+    @pytest.mark.parametrize("other", [[b"other"], [b"tex"], [b"texts"], [b"text", b"s"], []])
+    def test_another_message_with_that_name_takes_nothing_away(self, box, root, copy, move, where, other):
+        name = maildir.deliver(root, other, copy=copy())
+        move(name, where + name)
+        second = maildir.deliver(root, [b"text"], copy=copy(repeat=True))
+        assert sum(self.count(box).values()) == 2
+        with open(os.open(b"new/" + second, os.O_RDONLY, dir_fd=root), "rb") as f:
+            assert f.read() == b"text"
+
+    def test_what_is_found_is_put_on_the_disk(self, root, copy, monkeypatch):
+        """Whoever delivered it may have died before his fsync."""
+        name = maildir.deliver(root, [b"text"], copy=copy())
+        synced = []
+        monkeypatch.setattr(os, "fsync", lambda fd: synced.append(os.readlink(f"/proc/self/fd/{fd}")))
+        maildir.deliver(root, [b"text"], copy=copy(repeat=True))
+        assert len(synced) == 1 and os.fsencode(synced[0]).endswith(b"/new/" + name)
+
+    def test_a_reader_takes_it_just_when_the_name_is_taken(self, box, root, copy, monkeypatch):
+        name = maildir.deliver(root, [b"text"], copy=copy())
+        link = os.link
+
+        def interrupted(*words, **more):
+            try:
+                link(*words, **more)
+            finally:
+                if os.path.exists(box + b"/new/" + name):
+                    os.rename(box + b"/new/" + name, box + b"/cur/" + name + b":2,S")
+        monkeypatch.setattr(os, "link", interrupted)
+        maildir.deliver(root, [b"text"], copy=copy())
+        assert self.count(box) == {b"tmp": 0, b"new": 0, b"cur": 1}
+
+    @pytest.mark.parametrize("make", [os.mkdir, os.mkfifo, lambda path: os.symlink("/etc/passwd", path)])
+    def test_what_is_no_file_is_no_copy(self, box, root, copy, make):
+        make(box + b"/cur/" + copy().name + b":2,S")
+        assert maildir.deliver(root, [b"text"], copy=copy(repeat=True)) == copy().name
+
+    def test_a_broken_off_attempt_leaves_its_name_in_tmp(self, box, root, copy):
+        """It may still be writing: its file is left alone."""
+        os.close(os.open(b"tmp/" + copy().name, os.O_CREAT | os.O_EXCL, 0o600, dir_fd=root))
+        assert maildir.deliver(root, [b"text"], copy=copy(repeat=True)) == copy().name
+        assert self.count(box) == {b"tmp": 1, b"new": 1, b"cur": 0}
+
+    def test_no_listing_without_need(self, root, copy, monkeypatch):
+        monkeypatch.setattr(os, "listdir", None)
+        maildir.deliver(root, [b"text"], copy=copy())

@@ -6,6 +6,7 @@ import pytest
 from pyqmail.base import cdb, maildir
 from pyqmail.base import home as qmailhome
 from pyqmail.delivery import command
+from pyqmail.delivery.copies import Copies
 from pyqmail.vpopmail import accounts, delivery, home, instructions, mailbox
 
 MAIL = b"From: x@remote.example\n\nhello\n"
@@ -44,7 +45,7 @@ class Place:
         with open(self.directory + b"/" + path, "wb") as f:
             f.write(text)
 
-    def deliver(self, user=b"joe", action=b"bounce-no-mailbox", mail=MAIL, host=b"example.com", **environ):
+    def deliver(self, user=b"joe", action=b"bounce-no-mailbox", mail=MAIL, host=b"example.com", known=None, **environ):
         """(exit code, output)"""
         variables = {b"EXT": user, b"HOST": host, b"RPLINE": SENDER, b"PATH": b"/usr/bin:/bin",
                      b"DTLINE": b"Delivered-To: example.com-%b@%b\n" % (user, host),
@@ -52,7 +53,7 @@ class Place:
         variables = {name: value for name, value in variables.items() if value is not None}
         message, output = os.memfd_create("message"), os.memfd_create("output")
         os.write(message, mail)
-        code = delivery.deliver(action, variables, message, output, output)
+        code = delivery.deliver(action, variables, message, output, output, copies=known)
         said = os.pread(output, 100_000, 0)
         os.close(message)
         os.close(output)
@@ -308,3 +309,35 @@ def test_qmail_local_delivers_itself(place, program, monkeypatch):
     os.close(message)
     os.close(output)
     assert started == [] and place.messages() == {b",S=%d" % len(WHOLE): WHOLE}
+
+
+class TestMadeAgain:
+    """A delivery whose success nobody noted comes again."""
+
+    NUMBER = b"1795338307.000000001777"
+
+    def read(self, place):
+        directory = place.directory + b"/joe/Maildir/"
+        for name in os.listdir(directory + b"new"):
+            os.rename(b"%bnew/%b" % (directory, name), b"%bcur/%b:2,S" % (directory, name))
+
+    def count(self, place):
+        return sum(len(os.listdir(place.directory + b"/joe/Maildir/" + part)) for part in (b"new", b"cur"))
+
+    @pytest.mark.parametrize("read", [False, True])
+    @pytest.mark.parametrize("file", [None, b"./Maildir/\n", b"/nowhere/Maildir/\n"])
+    def test_one_copy(self, place, read, file):
+        place.deliver(known=Copies(self.NUMBER))
+        if read:
+            self.read(place)
+        if file:
+            place.write(b"joe/.qmail", file)
+        assert place.deliver(known=Copies(self.NUMBER, True))[0] == (111 if file and b"nowhere" in file else 0)
+        assert self.count(place) == 1
+
+    def test_its_own_copy_does_not_fill_the_quota(self, place):
+        place.change(b"joe", quota=b"1C")
+        assert place.deliver(known=Copies(self.NUMBER)) == (0, b"")
+        assert place.deliver(known=Copies(self.NUMBER, True)) == (0, b"")
+        assert place.deliver(known=Copies(self.NUMBER + b"8", True))[0] == 100
+        assert self.count(place) == 1
