@@ -12,16 +12,17 @@ import time
 from ..base import netio
 from ..base.errors import Temporary
 
-TRIES, PAUSE = 10, 2                # s between two tries
+PATIENCE, PAUSE = 18, 0.02          # s for a lock, as vpopmail waits; s between two tries
 LARGEST = 1 << 30                   # bytes of any file here
+PIECE = 1 << 20
 
 
 class Locked:
-    """with Locked(path): hold the lock file `path` (bytes, made with mode 0600). Raises Temporary when somebody
-    else held it for as long as vpopmail waits (18 seconds), OSError if it cannot be made."""
+    """with Locked(path): hold the lock file `path` (bytes, made with mode 0600). shared: with all others who hold it so.
+    Raises Temporary when somebody else held it for as long as vpopmail waits, OSError if it cannot be made."""
 
-    def __init__(self, path):
-        self._path = path
+    def __init__(self, path, shared=False):
+        self._path, self._how = path, fcntl.LOCK_SH if shared else fcntl.LOCK_EX
 
     def __enter__(self):
         self._fd = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
@@ -32,13 +33,14 @@ class Locked:
             raise
 
     def _wait(self):
-        for attempt in range(TRIES):
+        end = time.monotonic() + PATIENCE
+        while True:
             try:
-                return fcntl.lockf(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                return fcntl.lockf(self._fd, self._how | fcntl.LOCK_NB)
             except (BlockingIOError, PermissionError):
-                if attempt + 1 < TRIES:
-                    time.sleep(PAUSE)
-        raise Temporary("File busy try again later!")
+                if time.monotonic() >= end:
+                    raise Temporary("File busy try again later!") from None
+                time.sleep(PAUSE)
 
     def __exit__(self, *problem):
         os.close(self._fd)              # gives the lock back
@@ -79,6 +81,21 @@ def read(path):
         if not stat.S_ISREG(found.st_mode) or found.st_size > LARGEST:
             raise Temporary(f"{os.fsdecode(path)} is not a file, or too large")
         return f.readall()
+
+
+def copy(source, target, place, size):
+    """Append `size` bytes of one open file, from `place` on, to another. The kernel does it where it can. Raises OSError."""
+    end = place + size
+    while place < end:
+        try:
+            done = os.copy_file_range(source, target, end - place, place)
+        except OSError:                 # not on every file system
+            data = os.pread(source, min(PIECE, end - place), place)
+            netio.write_all(target, data)
+            done = len(data)
+        if not done:
+            raise Temporary("a file became shorter while it was copied")
+        place += done
 
 
 def remove(path):

@@ -14,6 +14,7 @@ from pyqmail.programs import (vaddaliasdomain, vadddomain, vadduser, valias, vch
                               vpopbull, vsetuserquota, vuserinfo)
 from pyqmail.vpopmail import (accounts, assign, command, domains, files, flags, hashdirs, home, limits, lists, names,
                               onchange, passwords, quotas)
+from pyqmail.vpopmail import vpasswd as vpasswd_file
 from pyqmail.vpopmail.errors import CODES, Refused
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
@@ -446,16 +447,17 @@ def test_no_update_of_many_writers_is_lost(example, site, monkeypatch):
 @pytest.mark.parametrize("name", [b"a", b"b", b"bb", b"c", b"d", b"zz", b"aa"])
 def test_a_new_line_goes_to_its_sorted_place(name):
     data = b"b:1\nc:2\nd:3\n"
-    place = accounts.position_for(data, name)
+    place = vpasswd_file.position_for(data, name)
     lines = (data[:place] + name + b":new\n" + data[place:]).split(b"\n")[:-1]
     assert [line.split(b":")[0] for line in lines] == sorted([b"b", b"c", b"d", name])
-    assert accounts.position_for(b"", name) == 0
+    assert vpasswd_file.position_for(b"", name) == 0
 
 
 def test_a_large_domain_grows_without_being_made_anew(example, monkeypatch):
-    monkeypatch.setattr(accounts, "LARGE", 0)
+    monkeypatch.setattr(vpasswd_file, "LARGE", 0)
     made = []
-    monkeypatch.setattr(accounts, "write_cdb", lambda lines, write=accounts.write_cdb: made.append(1) or write(lines))
+    write = vpasswd_file.write_cdb
+    monkeypatch.setattr(vpasswd_file, "write_cdb", lambda lines: made.append(1) or write(lines))
     store = accounts.store(example)
     for number in (5, 3, 9):
         store.add(accounts.Account(b"u%d" % number))
@@ -498,7 +500,7 @@ def test_a_crash_at_any_step_leaves_a_whole_file(run, example, monkeypatch, step
 
 
 def test_a_lock_that_is_held_is_told_of(example, monkeypatch):
-    monkeypatch.setattr(files, "PAUSE", 0)
+    monkeypatch.setattr(files, "PATIENCE", 0)
     code = ("import fcntl, sys; f = open(sys.argv[1], 'r+'); fcntl.lockf(f, fcntl.LOCK_EX); print(flush=True);"
             "sys.stdin.read()")
     with subprocess.Popen([sys.executable, "-c", code, example.directory + b"/.vpasswd.lock"], stdin=subprocess.PIPE,
