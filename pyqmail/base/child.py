@@ -121,10 +121,10 @@ def result_of(work, limit):
         os.close(reader)
 
 
-def execute(argv, env):
-    """Execute argv in this very process, argv[0] looked up along env's PATH. Raises OSError."""
+def execute(argv, env, program=None):
+    """Execute argv in this very process; `program`, otherwise argv[0], is looked up along env's PATH. Raises OSError."""
     sig.default(sig.PIPE, sig.XFSZ)
-    os.execvpe(argv[0], argv, env)
+    os.execvpe(program or argv[0], argv, env)
 
 
 def spawn(path, argv, fds, *, cwd=None, env=None):

@@ -1,0 +1,1 @@
+"""Courier IMAP on virtual accounts: the service that its programs ask who a user is."""

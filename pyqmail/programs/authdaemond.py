@@ -1,0 +1,79 @@
+"""authdaemond: tell Courier's programs who a mail user is, whether a password is his, and change it.
+
+    authdaemond [FILE]
+    authdaemond -t [FILE]        exit code 0 if one serves where FILE says, 1 if not
+
+Answers on the socket /run/courier/authdaemon/socket, where the programs of Courier IMAP ask, about the users of
+virtual domains, and about accounts of the system where VPOPHOME/options has `passwd yes`. LOGIN, CRAM-MD5, CRAM-SHA1
+and CRAM-SHA256 (these need clear passwords), password changes, look-ups and the list of all users. A login opens the
+relay for the client's address, and is noted in lastauth.
+
+FILE: an authdaemonrc with authmodulelist (must have authvchkpw), daemons (passwords compared at once), authdaemonvar
+(another directory for the socket), DEBUG_LOGIN and DEFAULTOPTIONS. SIGHUP: it is read again. SIGTERM: ends; exit code
+0. 100 usage, 111 trouble, also when another authdaemond serves there.
+
+**Security**: started by root. Three kinds of process: the front, with the uid authdaemon, which owns nothing, takes
+apart what clients send; the keeper, root, gets fields of bounded number and length and forks; a request's process,
+root, finds the domain, and has its files read, and the password compared, by a process that is the domain's owner.
+Only the password of a system account is compared as root. Hashes are never told. Who may ask is decided by the mode
+of the socket's directory: root and the group courier.
+Source: courier-authlib's authdaemond, as observed.
+"""
+import os
+
+from ..base import accounts, child, errors, passing, prot, sig
+from ..base.errors import Temporary
+from ..imap import front, keeper, place, settings
+
+ROLE, COURIER = "authdaemon", "courier"
+
+
+def main(argv):
+    asking = argv[:1] == [b"-t"]
+    argv = argv[asking:]
+    if len(argv) > 1 or argv and argv[0].startswith(b"-"):
+        errors.say("authdaemond: usage: authdaemond [ -t ] [ file ]")
+        return errors.PERMANENT
+    path = os.path.abspath(os.fsdecode(argv[0])) if argv else None
+    current = settings.read(path)
+    if asking:
+        return 0 if place.answers(current.directory) else 1
+    for module in current.foreign:
+        errors.say("authdaemond: warning: no module ", module, " here")
+    role = ids(ROLE)
+    listener = place.bind(current.directory, ids(COURIER))
+    os.chdir("/")
+    os.umask(0o077)
+    for name in [name for name in os.environb if name not in (b"PATH", b"LANG")]:
+        del os.environb[name]       # what is said about connections of ours comes with the requests
+    sending, receiving = passing.pair()
+    pid = start_front(listener, sending, receiving, role)
+    listener.close()
+    sending.close()
+    return keeper.Keeper(receiving, current, lambda: settings.read(path)).run(pid)
+
+
+def ids(name):
+    """(uid, gid) of an account; whoever owns a private home plays it. Raises Temporary."""
+    alone = accounts.private()
+    if alone:
+        return alone
+    import pwd                      # not needed in a private home
+    try:
+        found = pwd.getpwnam(name)
+    except KeyError:
+        raise Temporary(f"unable to find user {name}: qmailctl imap courier makes what is missing") from None
+    return found.pw_uid, found.pw_gid
+
+
+def start_front(listener, sending, receiving, role):
+    """Fork the front; returns its pid."""
+    parent = os.getpid()
+
+    def live():
+        receiving.close()
+        prot.become(*role)
+        prot.no_new_privileges()
+        prot.die_with_parent(sig.TERM)
+        return front.Front(listener, sending).run() if os.getppid() == parent else errors.TEMPORARY
+    return child.fork(live)
