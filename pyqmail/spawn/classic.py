@@ -26,7 +26,8 @@ def deliver(loop, message, output, ended, arguments):
 
 def become_local(*, controller, local, domain, sender, aliasempty, environ, getpw_ids, identity):
     """The process: never returns. controller: users.lookup.Controller, or None: ask bin/qmail-getpw, as getpw_ids.
-    identity: identity.Identity; our own qmail-local is told."""
+    identity: identity.Identity; our own qmail-local, also behind a script, is told by the environment. (Any other one
+    hands that variable on to commands.)"""
     try:
         os.chdir(home.HOME)
         if controller is None:
@@ -40,7 +41,7 @@ def become_local(*, controller, local, domain, sender, aliasempty, environ, getp
     except OSError:
         os._exit(BUG)
     who = controller
-    if identity.number and home.ours("qmail-local"):
+    if identity.number:
         environ = {**environ, copies.VARIABLE: copies.telling(identity.number, identity.repeat)}
     try:
         child.execute([b"bin/qmail-local", b"--", who.user, who.home, local, who.dash, who.ext, domain, sender,

@@ -1,0 +1,153 @@
+"""A delivery into a Maildir that was made but not noted comes again, and there is one copy all the same."""
+import contextlib
+import os
+import re
+import select
+import signal
+import subprocess
+
+import pytest
+
+from tests.peers.load import numbers
+
+pytestmark = [pytest.mark.root, pytest.mark.system]
+
+CRASHED = "deferral: qmail-local_crashed"
+WRAPPER = "#!/bin/sh\nexec {program}.own \"$@\"\n"
+
+
+@pytest.fixture
+def mail(own_mail):
+    return own_mail
+
+
+class Death:
+    """The first of these processes (with `new`, of what they start) that is about to do `call` is killed there."""
+
+    def __init__(self, call, *pids, new=False):
+        words = ["-f"] * new + [f"--trace={call}", f"--inject={call}:signal=KILL:when=1", "--output=/dev/null"]
+        self.process = subprocess.Popen(["strace", *words, *(f"--attach={pid}" for pid in pids)], stderr=subprocess.PIPE)
+        self.awaited, self.text = len(pids), b""
+
+    def __enter__(self):
+        while self.text.count(b" attached") < self.awaited:
+            assert select.select([self.process.stderr], [], [], 60)[0]
+            data = os.read(self.process.stderr.fileno(), 4096)
+            assert data, self.text
+            self.text += data
+        return self
+
+    def __exit__(self, *_):
+        self.process.send_signal(signal.SIGINT)
+        self.process.stderr.close()
+        self.process.wait()
+
+
+def send(mail, person, number, *more):
+    mail.send("", person.address, *more, text=b"Subject: once\r\n\r\nnumber %d.\r\n" % number)
+
+
+def copies(person, number):
+    return sum(number in numbers([text]) for text in person.messages())
+
+
+@contextlib.contextmanager
+def dying(mail, person, number, call, *pids, new=False):
+    """Inside, the message `number` is sent; at the end it is in the Maildir and the process that put it there dead."""
+    before = mail.log().count(CRASHED)
+    with Death(call, *pids, new=new):
+        yield
+        mail.wait(lambda: mail.log().count(CRASHED) > before and copies(person, number))
+
+
+def read(person):
+    """What a mail reader does with new messages."""
+    for name in os.listdir(f"{person.home}/Maildir/new"):
+        os.rename(f"{person.home}/Maildir/new/{name}", f"{person.home}/Maildir/cur/{name}:2,S")
+
+
+def warm(mail, person):
+    """The process that delivers for a person now; a message makes one."""
+    send(mail, person, 1)
+    mail.wait(lambda: copies(person, 1))
+    mail.settled()
+    process, = [process for process in mail.workers("qmail-lspawn") if process.uid == person.uid]
+    return process
+
+
+@contextlib.contextmanager
+def cold(mail):
+    """bin/qmail-local is another program, which runs ours: no warm process does its work."""
+    program = f"{mail.home}/bin/qmail-local"
+    os.rename(program, f"{program}.own")
+    mail.put(program, WRAPPER.format(program=program), 0o755)
+    try:
+        yield
+    finally:
+        os.rename(f"{program}.own", program)
+
+
+@pytest.mark.parametrize("taken", [False, True], ids=["in new", "in cur"])
+@pytest.mark.parametrize("call", ["unlinkat", "fsync"])
+def test_a_warm_process_dies_after_the_copy_was_made(mail, people, call, taken):
+    person = people()
+    with dying(mail, person, 2, call, warm(mail, person).pid):
+        send(mail, person, 2)
+    if taken:
+        read(person)
+    mail.finish()
+    assert copies(person, 2) == 1
+
+
+@pytest.mark.parametrize("taken", [False, True], ids=["in new", "in cur"])
+def test_a_cold_qmail_local_dies_after_the_copy_was_made(mail, people, taken):
+    person = people()
+    lspawn, = [process for process in mail.processes("qmail-lspawn") if process.uid == 0]
+    with cold(mail):
+        with dying(mail, person, 2, "unlinkat", lspawn.pid, new=True):
+            send(mail, person, 2)
+        if taken:
+            read(person)
+        mail.finish()
+    assert copies(person, 2) == 1
+
+
+@pytest.mark.parametrize("taken", [False, True], ids=["in new", "in cur"])
+def test_qmail_send_dies_before_its_mark(mail, people, taken):
+    person, pid = people(), mail.pid("send")
+    with mail.stopped(*mail.processes("qmailctl")), Death("pwrite64", pid):
+        send(mail, person, 2)
+        mail.wait(lambda: pid not in [process.pid for process in mail.processes("qmail-send")])
+        assert copies(person, 2) == 1
+        if taken:
+            read(person)
+    mail.up()
+    mail.finish()
+    assert copies(person, 2) == 1
+
+
+def test_equal_recipients_stay_as_many_as_they_are(mail, people):
+    """In qmail they are deliveries of their own; and so they are when the first of them is made again."""
+    person = people()
+    pid = warm(mail, person).pid
+    send(mail, person, 2, person.address, person.address)
+    mail.wait(lambda: copies(person, 2) == 3)
+    mail.settled()
+    with dying(mail, person, 3, "unlinkat", pid):
+        send(mail, person, 3, person.address)
+    mail.finish()
+    assert (copies(person, 2), copies(person, 3)) == (3, 2)
+
+
+def test_messages_with_the_same_number_are_different_ones(mail, people):
+    """An inode number is used again as soon as a message is gone."""
+    person, used = people(), set()
+    for number in range(100):
+        send(mail, person, number)
+        mail.wait(lambda n=number: copies(person, n))
+        mail.settled()
+        used = re.findall(r"new msg (\d+)\n", mail.log())
+        if number >= 10 and len(set(used)) < len(used):
+            break
+    assert len(set(used)) < len(used)
+    assert [copies(person, n) for n in range(number + 1)] == [1] * (number + 1)
