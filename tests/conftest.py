@@ -127,8 +127,8 @@ class System:
     def __init__(self, home, smtp, pop3):
         self.home, self.smtp, self.pop3 = home, smtp, pop3
 
-    def ctl(self, verb):
-        words = [f"{self.home}/bin/qmailctl", verb]
+    def ctl(self, verb, *words):
+        words = [f"{self.home}/bin/qmailctl", verb, *words]
         done = subprocess.run(words, stdin=subprocess.DEVNULL, capture_output=True, text=True)
         return done.returncode, done.stdout + done.stderr
 

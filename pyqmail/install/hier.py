@@ -35,6 +35,7 @@ TREE = (
     *((f"man/{form}{section}", "root", "qmail", 0o755, DIR) for form in ("cat", "man") for section in SECTIONS),
     ("run",               "root",   "qmail",  0o755,  DIR),
     ("run/qmail-queue",   "qmailq", "qmail",  0o755,  DIR),
+    ("run/qmail-send",    "qmails", "qmail",  0o755,  DIR),
     ("users",             "root",   "qmail",  0o755,  DIR),
     ("queue",             "qmailq", "qmail",  0o750,  DIR),
     ("queue/pid",         "qmailq", "qmail",  0o700,  DIR),

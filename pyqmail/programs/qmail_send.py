@@ -33,6 +33,7 @@ from ..send.cleaner import Cleaner
 from ..send.controls import Controls, Reread
 from ..send.deliveries import Deliveries
 from ..send.finish import BOUNCES, Finisher
+from ..send.hands import Hands
 from ..send.restart import Entry
 from ..send.scheduler import Due
 from ..send.sweep import Sweep
@@ -138,16 +139,16 @@ class Sender:
         queue = os.open(".", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
         self.preprocessors, self.syncers, self.bouncers = pools = [
             Pool(threads, self.wake) for threads in (PREPROCESSORS, SYNCERS, BOUNCES)]
-        self.pools, self.done = pools, Due()
+        self.pools, self.done, self.hands = pools, Due(), Hands(log)
         self.cleaner = Cleaner(self.clean_lost)
         self.deliveries = Deliveries(self.clock, log, controls, channels, self.done, self.syncers,
-                                     lambda: self.ending, self.pause)
-        self.finisher = Finisher(self.clock, log, self.bouncers, self.cleaner, controls, self.done, queue)
-        self.entry = Entry(self.clock, log, channels, self.done, self.pause)
+                                     lambda: self.ending, self.pause, self.hands)
+        self.finisher = Finisher(self.clock, log, self.bouncers, self.cleaner, controls, self.done, queue, self.hands)
+        self.entry = Entry(self.clock, log, channels, self.done, self.pause, self.hands)
         self.entry.everything()
         self.deliveries.status()
         self.todo = Todo(self.clock, log, self.preprocessors, self.cleaner, controls, channels, self.done, queue,
-                         self.pause, self.finisher.injecting)
+                         self.pause, self.finisher.injecting, self.hands)
         self.sweep = Sweep(self.clock, log, self.cleaner, self.pause)
         for one in channels.values():
             try:
@@ -175,10 +176,20 @@ class Sender:
             except MemoryError:
                 self.pause("alert: out of memory, sleeping...")
             except Exception as why:        # a bug must not stop the mail of everybody
+                self.blame()
                 self.pause(f"alert: internal error: {why!r:.300}{errors.where(why)}, sleeping...".replace("\n", " "))
         self.entry.store_times()
         self.log.say(b"status: exiting")
         self.log.flush()
+
+    def blame(self):
+        """The loop came to grief over a message. Once that message is set aside we begin anew: what we know
+        may be as wrong as it."""
+        number = self.hands.in_loop
+        self.hands.loop(0)
+        if number:
+            self.hands.blame({"loop": {number}})
+            self.ending |= number in self.hands.aside
 
     def under_way(self):
         """True if something must be awaited before the end: deliveries whose spawner lives, and work of threads."""
@@ -207,6 +218,7 @@ class Sender:
         for _ in range(ROUNDS):
             if not self.round():
                 break
+        self.hands.loop(0)
         self.sweep.step()
 
     def round(self):
@@ -241,7 +253,7 @@ class Sender:
                 poll.register(one.orders, select.POLLOUT)
         if self.cleaner.alive and self.cleaner.outstanding:
             poll.register(self.cleaner.answers, select.POLLIN)
-        if self.todo.trigger is not None and not self.ending and not self.todo.scanning:
+        if self.todo.trigger is not None and not (self.ending or self.todo.scanning or self.todo.waiting):
             poll.register(self.todo.trigger, select.POLLIN)
         return {fd for fd, _ in poll.poll(self.patience())}
 
@@ -253,7 +265,7 @@ class Sender:
         if not self.cleaner.crowded:
             due.append(self.done.first())
         if not self.ending:
-            due.append(self.todo.next_scan if not self.todo.scanning else None)
+            due.append(self.todo.next_scan if not self.todo.scanning and not self.todo.waiting else None)
             if self.deliveries.room:
                 due += [one.due.first() for one in self.channels.values() if one.reading is None]
         seconds = min((time for time in due if time is not None)) - self.clock.now()
@@ -297,6 +309,9 @@ class Sender:
             self.controls.reread()
         except Reread as why:
             self.log.say(f"alert: unable to reread control/{why}".encode())
+        for number in self.hands.released():
+            self.entry.enter(number)
+            self.todo.scan_again()
         while not is_there(home.path("queue", ".")):
             self.pause("alert: unable to switch back to queue directory; HELP! sleeping...")
 
@@ -310,6 +325,8 @@ class Sender:
             self.sweep.clock_set_back(seconds)
 
     def spawner_lost(self, one):
+        if not self.ending:
+            self.hands.blame({one.name: one.numbers})
         self.log.say(b"alert: oh no! lost spawn connection! dying...")
         one.alive = False
         self.ending = True

@@ -8,7 +8,8 @@ start      start what is not running: queue and deliveries, SMTP, POP3
 stop       stop all; deliveries under way are finished first
 restart    stop, then start
 stat       what runs, since when, and how long the queue is
-queue      how long the queue is, and what is in it
+queue      how long the queue is, what is in it, and what is set aside
+release N  have messages that are set aside tried again, by number or `all`
 doqueue    try everything in the queue now (forgets dead hosts, sends ALRM to qmail-send)
 reload     read control/locals and control/virtualdomains again (HUP), and the listeners' settings
 cdb        compile the rules: control/tcp.smtp, tcp.pop3, tcp.qmtp and tcp.qmqp
@@ -33,12 +34,13 @@ import socket
 import sys
 import time
 
-from ..base import accounts, child, control, deadline, endpoint, errors, home, lock, pidfile, sig
+from ..base import accounts, child, control, deadline, endpoint, errors, home, lock, pidfile, prot, sig
 from ..base.errors import Temporary
 from ..install import doctor, hands, services, startup, supervise
 
 OPTIONS = {"--home": "home", "--smtp": "smtp", "--pop3": "pop3", "--venv": "venv", "--start": None}
 STARTING = 15                       # s to wait for the services to answer
+from ..queue import suspects
 STOPPING = 60                       # s to wait for deliveries under way; they are finished in any case
 
 
@@ -46,7 +48,7 @@ def main(argv):
     os.umask(0o022)                 # what we make in control/ and run/ is read by every role
     options = parse([os.fsdecode(word) for word in argv])
     verb = options["words"].pop(0) if options and options["words"] else "help"
-    if options is None or verb not in VERBS or options["words"] and verb != "run":
+    if options is None or verb not in VERBS or options["words"] and verb not in ("run", "release", "imap"):
         say(f"qmailctl: usage: qmailctl {'|'.join(VERBS)} [--home DIR]")
         return errors.PERMANENT
     if verb == "install":
@@ -264,7 +266,32 @@ def stat():
 
 
 def queue():
-    return program("qmail-qstat") or program("qmail-qread")
+    status = program("qmail-qstat") or program("qmail-qread")
+    for number, stage in sorted(suspects.set_aside(suspects.File().read()).items()):
+        say(f"msg {number} is set aside, {suspects.WHO[stage]} died of it; qmailctl release {number} has it tried again")
+    return status
+
+
+def release(*words):
+    """As qmails: what is in run/qmail-send is its own."""
+    services.check_owner()
+    if not words or not all(word.isdigit() or word == "all" for word in words):
+        say("qmailctl: usage: qmailctl release N ...|all")
+        return errors.PERMANENT
+    numbers = None if "all" in words else {int(word) for word in words}
+
+    def work():
+        os.chdir(home.path("queue"))
+        prot.become(accounts.uid("qmails"), accounts.gid("qmail"))
+        released = suspects.release(numbers)
+        for number in released:
+            say(f"released {number}")
+        return 0 if released else errors.TEMPORARY
+    if child.wait(child.fork(work)):
+        say("nothing was released")
+        return 1
+    tell(("send",), sig.HUP)
+    return 0
 
 
 def program(name, *arguments):
@@ -357,3 +384,4 @@ def usage():
 VERBS = {"install": install, "start": start, "stop": stop, "restart": restart, "stat": stat, "queue": queue,
          "doqueue": doqueue, "reload": reload, "cdb": cdb, "pause": pause, "cont": cont, "doctor": check,
          "password": password, "vpopmail": vpopmail, "run": run, "help": usage}
+         "release": release,

@@ -70,6 +70,11 @@ class Channel:
     def counts(self):
         return self.name.encode(), self.used, self.limit
 
+    @property
+    def numbers(self):
+        """The messages that are being delivered."""
+        return {delivery.job.number for delivery in self._running if delivery}
+
     def start(self, delivery):
         """Give a delivery a number and write its order. Only while `available`."""
         number = heapq.heappop(self._free)

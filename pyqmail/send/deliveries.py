@@ -23,11 +23,12 @@ READ = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC
 
 class Deliveries:
     """channels: {"local": Channel, "remote": Channel}. done: Due, gets messages without channel files.
-    pool: for syncing failure texts. ending(): True once qmail-send is asked to end."""
+    pool: for syncing failure texts. ending(): True once qmail-send is asked to end. hands: Hands."""
 
-    def __init__(self, clock, log, controls, channels, done, pool, ending, pause):
+    def __init__(self, clock, log, controls, channels, done, pool, ending, pause, hands):
         self._clock, self._log, self._controls, self._channels = clock, log, controls, channels
         self._done, self._pool, self._ending, self._pause = done, pool, ending, pause
+        self._hands = hands
         self._jobs, self._most_jobs = 0, sum(channel.limit for channel in channels.values())
         self._serial = 0
 
@@ -58,6 +59,7 @@ class Deliveries:
         now = self._clock.now()
         if not self.room or (number := channel.due.take(now)) is None:
             return False
+        self._hands.loop(number)
         path = names.split(channel.name, number)
         try:
             fd = os.open(path, READ)
@@ -82,6 +84,7 @@ class Deliveries:
     def _next_record(self, channel):
         reading = channel.reading
         job = reading.job
+        self._hands.loop(job.number)
         for _ in range(DONE_A_STEP):
             try:
                 offset, record = next(reading.records, (0, None))
@@ -133,6 +136,7 @@ class Deliveries:
             self._log.say(messages.warning("internal error: delivery report out of range"))
             return
         job, letter, text = delivery.job, text[:1], text[1:]
+        self._hands.loop(job.number)
         if letter == b"Z" and job.final:
             if len(text) + 1 >= wire.REPORT_MAX:        # cut: qmail's count is one byte off then
                 text = text[:-1]
@@ -192,6 +196,8 @@ class Deliveries:
         if job.references:
             return
         self._jobs -= 1
+        self._hands.passed(channel.name, job.number)
+        self._hands.passed("loop", job.number)
         due = job.retry
         if job.complete and not job.left:
             path = names.split(channel.name, job.number)

@@ -21,11 +21,11 @@ NO_PROCESS = (errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE)
 
 
 class Finisher:
-    """done: Due of the messages that have no channel file, as far as anybody knows."""
+    """done: Due of the messages that have no channel file, as far as anybody knows. hands: Hands."""
 
-    def __init__(self, clock, log, pool, cleaner, controls, done, queue):
+    def __init__(self, clock, log, pool, cleaner, controls, done, queue, hands):
         self._clock, self._log, self._pool, self._cleaner = clock, log, pool, cleaner
-        self._controls, self._done, self._queue = controls, done, queue
+        self._controls, self._done, self._queue, self._hands = controls, done, queue, hands
         self._waiting = collections.deque()     # numbers that have a bounce and wait for their turn
         self.injecting = set()      # bounces that qmail-queue has not answered yet
 
@@ -48,6 +48,7 @@ class Finisher:
         return True
 
     def _finish(self, number):
+        self._hands.loop(number)
         try:
             if self._finished_already(number):
                 return
@@ -95,10 +96,15 @@ class Finisher:
             return
         self.injecting.add(bounce)
         self._pool.submit(lambda result, error: self._injected(bounce, result, error),
-                          bounce.inject, submission, self._clock.now(), self._queue)
+                          self._inject, bounce, submission, self._clock.now())
+
+    def _inject(self, bounce, submission, now):
+        with self._hands.during("bounce", bounce.number):
+            return bounce.inject(submission, now, self._queue)
 
     def _injected(self, bounce, result, error):
         self.injecting.discard(bounce)
+        self._hands.passed("bounce", bounce.number)
         number, (answer, qp) = bounce.number, result or (b"Z", 0)
         if error is not None or answer:
             self._log.say(NOT_INJECTED)
@@ -118,6 +124,7 @@ class Finisher:
         self._end(number)
 
     def _end(self, number):
+        self._hands.passed("loop", number)
         self._log.say(messages.ended(number))
         path = names.split("info", number)
         try:

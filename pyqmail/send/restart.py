@@ -8,20 +8,24 @@ from .scheduler import RETRY, Due
 
 
 class Entry:
-    """channels: {name: Channel}. done, failed: Due; failed gets what could not be examined."""
+    """channels: {name: Channel}. done, failed: Due; failed gets what could not be examined, and
+    messages that somebody died of, to be entered one after the other. hands: Hands."""
 
-    def __init__(self, clock, log, channels, done, pause):
+    def __init__(self, clock, log, channels, done, pause, hands):
         self._clock, self._log, self._channels, self._done, self._pause = clock, log, channels, done, pause
+        self._hands = hands
         self.failed = Due()
 
     def everything(self):
         """Enter every message that has an info file in its place."""
-        entries = scan.SplitScan("info")
+        entries, later = scan.SplitScan("info"), self._hands.later()
         while True:
             try:
                 for place in entries:
                     number = scan.in_place(*place)
-                    if number is not None:
+                    if number in later:
+                        self.failed.add(self._clock.now() + later[number], number)
+                    elif number is not None:
                         self.enter(number)
                 return
             except OSError:
@@ -29,7 +33,9 @@ class Entry:
 
     def enter(self, number):
         """Due times are the modification times of the channel files. A message with a todo file is left to
-        preprocessing: its info, local and remote mean nothing yet."""
+        preprocessing: its info, local and remote mean nothing yet. One that is set aside stays as it is."""
+        if number in self._hands.aside:
+            return
         try:
             if not exists(names.split("info", number)) or exists(names.flat("todo", number)):
                 return

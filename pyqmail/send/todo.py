@@ -2,14 +2,17 @@
 
 A scan goes on a bounded number of entries a turn, and only so many are under way at once: however
 full todo is, deliveries go on. Entry by entry: a worker preprocesses it, the loop logs what the
-worker says, qmail-clean removes todo/N, and only its `+` makes the channels due.
+worker says, qmail-clean removes todo/N, and only its `+` makes the channels due. Messages that qmail-send died of before (hands.py) come
+first, each alone.
 """
+import collections
 import os
 
 from ..base.durable import data_flusher
 from ..queue import names, scan, trigger
 from . import messages
 from .preprocess import preprocess
+from .sweep import absent
 
 SCAN_EVERY = 1500                   # s; without the trigger
 UNDER_WAY = 32                      # entries at once; more threads would not sync faster
@@ -18,12 +21,13 @@ BATCH = 64                          # entries looked at a turn
 
 class Todo:
     """channels: {name: Channel}; their `due` gets new messages. done: Due of messages without recipients.
-    injecting: the set of bounces that qmail-queue has not answered yet."""
+    injecting: the set of bounces that qmail-queue has not answered yet. hands: Hands."""
 
-    def __init__(self, clock, log, pool, cleaner, controls, channels, done, queue, pause, injecting):
+    def __init__(self, clock, log, pool, cleaner, controls, channels, done, queue, pause, injecting, hands):
         self._clock, self._log, self._pool, self._cleaner, self._controls = clock, log, pool, cleaner, controls
         self._channels, self._done, self._queue, self._pause = channels, done, queue, pause
         self._injecting, self._own_uid = injecting, os.getuid()
+        self._hands, self._suspects, self._suspect = hands, collections.deque(hands.alone), None
         self._held = []             # (bounces that must be answered first, Preprocessed)
         self._flush = data_flusher()
         self._busy = set()          # handed out, or waiting for qmail-clean
@@ -43,13 +47,28 @@ class Todo:
     @property
     def wants_turn(self):
         """True if step() would do something at once."""
-        return self.scanning and len(self._busy) < UNDER_WAY
+        return not self.waiting and (bool(self._suspects) or self.scanning and len(self._busy) < UNDER_WAY)
+
+    @property
+    def waiting(self):
+        """True while a suspect is at it: nothing else is begun."""
+        return self._suspect in self._busy
+
+    def scan_again(self):
+        self.next_scan = self._clock.now()
 
     def clock_set_back(self, seconds):
         self.next_scan -= seconds
 
     def step(self, pulled):
         """Look at the next entries; begin a scan first if one is due or the trigger was pulled."""
+        if self.waiting:
+            return
+        while self._suspects:
+            self._suspect = self._suspects.popleft()
+            if not absent(names.flat("todo", self._suspect)):
+                self._submit(self._suspect)
+                return
         if not self.scanning and not (pulled or self._clock.now() >= self.next_scan):
             return
         if not self.scanning and not self._begin():
@@ -63,10 +82,18 @@ class Todo:
                 self._entries = None
                 return
             number = scan.number(entry.name)
-            if number is not None and number not in self._busy and number not in self._stale:
-                self._busy.add(number)
-                self._pool.submit(lambda result, error, number=number: self._preprocessed(number, result, error),
-                                  preprocess, number, self._controls.routing, self._queue, self._flush)
+            if number is not None and not any(number in those for those in
+                                              (self._busy, self._stale, self._hands.aside)):
+                self._submit(number)
+
+    def _submit(self, number):
+        self._busy.add(number)
+        self._pool.submit(lambda result, error: self._preprocessed(number, result, error), self._preprocess, number,
+                          self._controls.routing)
+
+    def _preprocess(self, number, routing):
+        with self._hands.during("todo", number):
+            return preprocess(number, routing, self._queue, self._flush)
 
     def _begin(self):
         # The trigger is opened anew before todo is read: a pull from now on means another scan.
@@ -83,6 +110,7 @@ class Todo:
         return True
 
     def _preprocessed(self, number, result, error):
+        self._hands.passed("todo", number)
         if error is not None:       # no memory, a bug: the next scan tries again
             self._busy.discard(number)
             self._log.say(messages.warning("unable to preprocess", names.flat("todo", number), f": {error!r:.300}"))

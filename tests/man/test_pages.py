@@ -148,7 +148,8 @@ def test_doc_files_exist(page):
 # ---------------------------------------------------------------- files
 
 TREE = {path.removesuffix("/SPLIT") for path, *_ in hier.TREE}
-MADE = {"rc", "venv", "run/send.pid", "run/qmail-queue/socket", "run/qmail-queue/lock", "users/assign", "users/cdb",
+MADE = {"rc", "venv", "run/send.pid", "run/qmail-queue/socket", "run/qmail-queue/lock", "run/qmail-send/hands",
+        "run/qmail-send/suspects", "users/assign", "users/cdb",
         "users/cdb.tmp", "users/include", "users/exclude", "users/mailnames", "users/subusers", "users/append",
         "users/poppasswd", "log/send", "log/smtpd", "log/pop3d", "alias/.qmail-postmaster"}
 SOURCE = {"tests/conformance/DIFFERENCES.md"}

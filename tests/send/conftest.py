@@ -5,6 +5,7 @@ from types import SimpleNamespace
 import pytest
 
 from pyqmail.queue import names
+from pyqmail.send.hands import Hands
 from pyqmail.send.rewrite import Routing
 
 
@@ -104,6 +105,13 @@ def controls():
     return SimpleNamespace(
         routing=Routing(frozenset({b"me.example"}), envnoathost=b"me.example"), lifetime=604_800,
         bouncefrom=b"MAILER-DAEMON", bouncehost=b"me.example", doublebounceto=b"postmaster@me.example")
+
+
+@pytest.fixture
+def hands(tmp_path, queue):
+    """What is in hand; nothing is suspect."""
+    (tmp_path / "run").mkdir()
+    return Hands(ReadLog(), str(tmp_path / "run"))
 
 
 @pytest.fixture

@@ -31,11 +31,12 @@ class Spawner:
 
 
 class System:
-    def __init__(self, clock, log, controls, pool, pause, limits=(10, 20), width=1):
+    def __init__(self, clock, log, controls, pool, pause, hands, limits=(10, 20), width=1):
         self.log, self.pool, self.done, self.clock, self.ending = log, pool, Due(), clock, False
         self.spawners = {"local": Spawner("local", limits[0]), "remote": Spawner("remote", limits[1], width)}
         self.channels = {name: spawner.channel for name, spawner in self.spawners.items()}
-        self.deliveries = Deliveries(clock, log, controls, self.channels, self.done, pool, lambda: self.ending, pause)
+        self.deliveries = Deliveries(clock, log, controls, self.channels, self.done, pool, lambda: self.ending, pause,
+                                     hands)
 
     def due(self, name, *numbers):
         for number in numbers:
@@ -54,8 +55,8 @@ class System:
 
 
 @pytest.fixture
-def make(clock, log, controls, pool, pausing):
-    return lambda **options: System(clock, log, controls, pool, pausing, **options)
+def make(clock, log, controls, pool, pausing, hands):
+    return lambda **options: System(clock, log, controls, pool, pausing, hands, **options)
 
 
 BIRTH = 1_700_000_000 - 1000

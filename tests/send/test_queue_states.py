@@ -45,8 +45,8 @@ def channels():
 
 
 @pytest.fixture
-def entry(clock, log, channels, pausing):
-    return Entry(clock, log, channels, Due(), pausing)
+def entry(clock, log, channels, pausing, hands):
+    return Entry(clock, log, channels, Due(), pausing, hands)
 
 
 def test_due_times_are_those_of_the_files(queue, entry, channels):
@@ -87,9 +87,9 @@ def test_a_missing_directory_is_waited_for(queue, entry):
 
 
 @pytest.fixture
-def finisher(clock, log, pool, clean, controls, queue):
+def finisher(clock, log, pool, clean, controls, queue, hands):
     done = Due()
-    finisher = Finisher(clock, log, pool, clean, controls, done, queue.fd)
+    finisher = Finisher(clock, log, pool, clean, controls, done, queue.fd, hands)
     finisher.done = done
     return finisher
 
@@ -190,8 +190,8 @@ def test_an_orphan_is_not_asked_for_twice(queue, clock, log, clean, pausing):
 
 
 @pytest.fixture
-def todo(clock, log, pool, clean, controls, channels, queue, pausing, injecting):
-    return Todo(clock, log, pool, clean, controls, channels, Due(), queue.fd, pausing, injecting)
+def todo(clock, log, pool, clean, controls, channels, queue, pausing, injecting, hands):
+    return Todo(clock, log, pool, clean, controls, channels, Due(), queue.fd, pausing, injecting, hands)
 
 
 @pytest.fixture

@@ -1,0 +1,96 @@
+"""run/qmail-send/suspects: messages that were in hand when a program died, and those that are set aside for it.
+
+One line a suspicion: STAGE NUMBER MARK DEATHS. STAGE says at what (todo, bounce, local, remote, loop: see
+send/hands.py), MARK is the modification time of mess/S/N in nanoseconds, for numbers come again. A message with
+DEATHS of TRIES or more is set aside: qmail-send leaves it in the queue as it is until its lines are
+gone (`qmailctl release`). Only our qmail-send looks here: C's goes on with every message.
+
+Changed under a lock of the directory and in one step, so that qmail-send and qmailctl never undo each other.
+"""
+import fcntl
+import os
+
+from ..base import home, netio
+from . import names
+
+# stage: who dies of it
+WHO = {"loop": "qmail-send", "todo": "qmail-send", "bounce": "qmail-send", "local": "qmail-lspawn",
+       "remote": "qmail-rspawn"}
+TRIES = 3                           # deaths in a row
+DIRECTORY = "run/qmail-send"
+FILE = "suspects"
+LONGEST = 1 << 20                   # bytes of the file
+
+
+def mark(number, queue=None):
+    """What tells this message from an earlier one of its number; None if there is no such message. queue:
+    descriptor of queue/ (None: the working directory)."""
+    try:
+        return os.stat(names.split("mess", number), dir_fd=queue).st_mtime_ns
+    except OSError:
+        return None
+
+
+class File:
+    """The file. Raises OSError from everything: its directory is not there, or not ours to write."""
+
+    def __init__(self, directory=None):
+        self.fd = os.open(directory or home.path(DIRECTORY), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+
+    def read(self):
+        """{(stage, number): (mark, deaths)}; lines that are none are left out."""
+        try:
+            fd = os.open(FILE, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=self.fd)
+        except FileNotFoundError:
+            return {}
+        try:
+            lines = netio.read_all(fd, LONGEST).splitlines()
+        finally:
+            os.close(fd)
+        found = {}
+        for line in lines:
+            stage, *rest = line.split(b" ")
+            if len(rest) == 3 and all(word.isdigit() for word in rest):
+                number, time, deaths = map(int, rest)
+                found[stage.decode("ascii", "replace"), number] = time, deaths
+        return found
+
+    def change(self, change):
+        """Write what change(present entries) returns; returns it. Not synced: after a power cut a message is tried
+        once more than it would have been."""
+        fcntl.flock(self.fd, fcntl.LOCK_EX)
+        try:
+            before = self.read()
+            after = change(dict(before))
+            if after != before:
+                self._write(after)
+            return after
+        finally:
+            fcntl.flock(self.fd, fcntl.LOCK_UN)
+
+    def _write(self, entries):
+        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
+        fd = os.open(f"{FILE}.new", flags, 0o644, dir_fd=self.fd)
+        try:
+            netio.write_all(fd, b"".join(b"%b %d %d %d\n" % (stage.encode(), number, *rest)
+                                         for (stage, number), rest in sorted(entries.items())))
+        finally:
+            os.close(fd)
+        os.rename(f"{FILE}.new", FILE, src_dir_fd=self.fd, dst_dir_fd=self.fd)
+
+
+def set_aside(entries):
+    """{number: stage} of the messages that are not to be touched."""
+    return {number: stage for (stage, number), (_, deaths) in entries.items() if deaths >= TRIES}
+
+
+def release(numbers):
+    """Have these messages tried again, all that are set aside if None. Returns the numbers that were. To be
+    run as qmails; qmail-send looks again at its next HUP. Raises OSError."""
+    released = set()
+
+    def change(entries):
+        released.update(number for number in set_aside(entries) if numbers is None or number in numbers)
+        return {key: entry for key, entry in entries.items() if key[1] not in released}
+    File().change(change)
+    return sorted(released)
