@@ -1,10 +1,15 @@
 """vadduser: make a user of a virtual domain.
 
     vadduser [-v] [-q quota] [-c comment] [-e hash] [-n] [-r[len]] [-s] user@domain [password]
+    vadduser [-v] [-q quota] [-E] -F file domain
 
 Makes the account, the user's directory with a Maildir and, if a quota applies, maildirsize. Without -q the domain's
 default quota holds; -e stores a hash as it is, -n no password, -r a random one that is told. The password is asked
-for unless given. Exit codes: 0 done; 220 to 255 vpopmail's errors, told on standard output; 111 a temporary trouble.
+for unless given.
+
+-F makes many users, one of each line NAME:PASSWORD[:COMMENT[:QUOTA]] of the file (or with tabs in place of the colons); an
+empty password is none, with -E it is a hash. A line that starts with # is none. Who is there already stays as he is and
+is told of; so after a crash the same file makes the rest. On a terminal a bar shows how far it is. Exit codes: 0 done; 220 to 255 vpopmail's errors, told on standard output; 111 a temporary trouble.
 
 **Security**: run by root or the domain's owner; works as the owner inside the domain. Source: vpopmail.
 """
@@ -25,7 +30,7 @@ options: -v (print the version)
 
 
 def main(argv):
-    return command.answer(add, command.Options(argv, b"vq:c:e:nr::s"))
+    return command.answer(add, command.Options(argv, b"vq:c:e:nr::sEF:"))
 
 
 def add(options):
@@ -35,6 +40,8 @@ def add(options):
         command.complain(b"Warning: The -s option has been temporarily disabled.")
     if not options.rest or not options.rest[0]:
         return command.usage(USAGE)
+    if b"F" in given:
+        return add_many(options.rest[0], given)
     user, name = names.parse(options.rest[0])
     if not name:
         command.say(b"You did not use a full email address for the user name")
@@ -58,6 +65,21 @@ def add(options):
         command.say(b"Error: User already exists")
         return command.FAILED
     return 0
+
+
+def add_many(name, given):
+    """-F: users from a file."""
+    from ..vpopmail import bulk         # only here
+    from ..vpopmail.progress import Bar
+    domain = users.find_domain(names.lower(name))
+    wanted = bulk.read(given[b"F"], b"E" in given, given.get(b"q"))
+    refused, status = 0, 0
+    with Bar(len(wanted)) as bar:
+        for user, why in bulk.add(domain, wanted, bar):
+            command.complain(user, b": ", str(why).encode())
+            refused, status = refused + 1, why.status
+    command.say(b"%d users added" % (len(wanted) - refused))
+    return status
 
 
 def password(options, given):

@@ -1,18 +1,26 @@
-"""vconvert: bring accounts into virtual domains.
+"""vconvert: bring accounts into virtual domains, and from one store to the other.
 
+    vconvert [-v] [-d] -c -m [domain ...]           from vpasswd and vpasswd.cdb to SQL
+    vconvert [-v] [-d] -m -c [domain ...]           from SQL to vpasswd and vpasswd.cdb
     vconvert [-v] [-d] -e -c domain ...             from the system's accounts
     vconvert [-v] [-d] -p file -c domain ...        from lines "NAME HASH" (blank, tab or colon between)
     vconvert [-v] [-d] -S [domain ...]              writes Maildir/sqwebmail-pass for every user
 
-Without a domain: of all of them. Accounts that are there already stay as they are. Only hashes are taken over,
-nobody gets a clear password. Exit codes: 0; 255 usage; 111 a temporary trouble.
+Without a domain: of all of them. A move leaves mail and logins as they are and can be broken off at any point: until every
+account was copied and compared the old store holds the truth, and the same command goes on where it was; then the
+old one is emptied. A domain that is in the wanted store already stays as it is. Without etc/vpopmail.sql there is no such
+conversion. On a terminal a bar shows how far it is.
+
+-e and -p make users of the domain, in whatever store it has. Accounts that are there already stay as they are. Only hashes
+are taken over, nobody gets a clear password. Exit codes: 0; 100 a move that cannot be done, or the stores differ after it;
+111 a temporary trouble; 255 usage.
 
 **Security**: run by root (it reads /etc/shadow); works as the domain's owner inside each domain. Source: vpopmail.
 """
 import os
 
 from ..base import netio
-from ..vpopmail import accounts, assign, command, files, names, users
+from ..vpopmail import accounts, assign, backend, command, database_url, files, names, progress, users
 from ..vpopmail.errors import Refused
 from ..vpopmail.place import Inside, within
 
@@ -42,11 +50,12 @@ def run(options):
         return command.usage(USAGE)
     convert = conversion(formats, given)
     for domain in chosen(options.rest):
-        say(b"converting ", domain.real, b" " if options.rest else b"...    ")
+        label = b"converting %b%b" % (domain.real, b" " if options.rest else b"...    ")
+        say(label)
         if convert is None:
             say(b"unknown conversion\ndomain conversion failed\n")
         else:
-            convert(domain)
+            convert(domain, lambda total: progress.Bar(total, label))
             say(b"done\n")
     return 0
 
@@ -54,13 +63,17 @@ def run(options):
 def conversion(formats, given):
     """What to do with each domain; None if there is no such conversion."""
     if b"S" in given:
-        return lambda domain: write_sqwebmail(domain, b"d" in given)
-    if formats[:2] == [b"p", b"c"]:
+        return lambda domain, bar_of: write_sqwebmail(domain, b"d" in given)
+    if formats[:2] in ([b"c", b"m"], [b"m", b"c"]) and database_url.find():
+        from ..vpopmail import move                 # only here
+        target = backend.SQL if formats[1] == b"m" else backend.CDB
+        return lambda domain, bar_of: move.move(domain, target, bar_of)
+    if formats[:2] in ([b"p", b"c"], [b"p", b"m"]):
         listed = list(pairs(given[b"p"]))
-        return lambda domain: add_all(domain, listed)
-    if formats[:2] == [b"e", b"c"]:
+        return lambda domain, bar_of: add_all(domain, listed, bar_of)
+    if formats[:2] in ([b"e", b"c"], [b"e", b"m"]):
         listed = list(system_accounts())
-        return lambda domain: add_all(domain, listed)
+        return lambda domain, bar_of: add_all(domain, listed, bar_of)
     return None
 
 
@@ -96,12 +109,11 @@ def system_accounts():
             yield names.lower(name), hashed
 
 
-def add_all(domain, listed):
+def add_all(domain, listed, bar_of):
+    from ..vpopmail import bulk                     # only here
     os.umask(0o077)
-    for name, hashed in listed:
-        try:
-            users.add(domain, name, hash=hashed)
-        except Refused as why:
+    with bar_of(len(listed)) as bar:
+        for name, why in bulk.add(domain, [bulk.Wanted(name, hash=hashed) for name, hashed in listed], bar):
             command.complain(name, b": ", str(why).encode())
 
 

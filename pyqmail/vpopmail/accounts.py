@@ -11,20 +11,22 @@
     accounts.change_all(function)               every account
     accounts.delete(name)                       raises Refused USER_DOES_NOT_EXIST
     accounts.rebuild()                          whatever is derived from the accounts is made again
-    accounts.replace_all(list)                  for who holds the lock: let these be all
-    accounts.forget()                           for who holds the lock: remove all
     accounts.directories                        where hashdirs keeps its count
     accounts.logins                             True: note_login(name, ip, seconds), last_login(name) are here
     accounts.kind                               b"cdb" or b"sql"
 
+and for moving a domain (move.py), while nobody changes anything: check(account), prefill({name: account}, tell),
+replace_all(list), forget().
+
 Not being able to ask is always Temporary (or OSError), never "no such user". The back ends are vpasswd.py, the
 embedded one (a text file and a cdb for each domain), and sql.py; backend.py says which one a domain has.
 """
-from . import backend
+from . import backend, home
 from .account import Account, line, parse
+from .place import Inside
 from .vpasswd import Embedded
 
-__all__ = ["Account", "line", "parse", "store", "in_backend"]
+__all__ = ["Account", "line", "parse", "store", "in_backend", "begin", "end"]
 
 
 def store(domain):
@@ -38,3 +40,18 @@ def in_backend(domain, kind):
         return Embedded(domain)
     from .sql import Sql                # SQLAlchemy: 200 ms that only its users have
     return Sql(domain)
+
+
+def begin(domain):
+    """A new domain, and its directory, are there: its accounts will be where VPOPHOME/options says. Nobody of an earlier
+    domain of that name is left. Raises Temporary."""
+    if home.option(b"account-store") == backend.SQL and backend.may_be_in_sql(domain):
+        in_backend(domain, backend.SQL).forget()
+        with Inside(domain):
+            backend.choose(backend.SQL)
+
+
+def end(domain):
+    """The domain goes, with its directory: what it has elsewhere goes, too. Raises Temporary."""
+    if backend.of(domain) == backend.SQL:
+        in_backend(domain, backend.SQL).forget()

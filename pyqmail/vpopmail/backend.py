@@ -2,7 +2,7 @@
 
 DOMAIN/.accounts says it in a word, `cdb` or `sql`. A domain without the file has its accounts in its vpasswd, or, in
 a home whose VPOPHOME/options says `account-store sql`, in SQL if it has no vpasswd. vconvert moves a domain from
-one to the other; whoever changes an account holds .vpasswd.lock and looks whether it has moved meanwhile.
+one to the other (`moved` after the word: what it left is still there); whoever changes an account holds .vpasswd.lock and looks whether it has moved meanwhile.
 
 Only vpopmail's own domains can be in SQL: all of them share one database, and who gets into the uid of another
 domain shall not find there the passwords of all.
@@ -12,7 +12,7 @@ import os
 from ..base.errors import Temporary, text
 from . import files, home
 
-CDB, SQL = b"cdb", b"sql"
+CDB, SQL, MOVED = b"cdb", b"sql", b"moved"
 MARK, LOCK = b".accounts", b".vpasswd.lock"
 FILES = (b"vpasswd", b"vpasswd.cdb")
 PRIVATE = 0o600
@@ -25,16 +25,28 @@ def of(domain):
 
 def read(domain, where):
     """What the mark says. where: the domain's directory with a slash, or b"" for who is in it."""
+    found = words(where)
+    if found is None:
+        return default(domain, where)
+    if found[:1] not in ([CDB], [SQL]):
+        raise Temporary(f"{os.fsdecode(where + MARK)} says neither cdb nor sql")
+    return found[0]
+
+
+def words(where):
+    """The words of the mark, None if there is none. Raises Temporary."""
     try:
         with open(where + MARK, "rb", buffering=0) as f:
-            word = f.read(16).strip()
+            return f.read(64).split()
     except FileNotFoundError:
-        return default(domain, where)
+        return None
     except OSError as why:
         raise Temporary(f"unable to read {os.fsdecode(where + MARK)}: {text(why)}") from why
-    if word not in (CDB, SQL):
-        raise Temporary(f"{os.fsdecode(where + MARK)} says neither cdb nor sql")
-    return word
+
+
+def unfinished(domain):
+    """True if the domain was moved, and the store it left has not been emptied."""
+    return MOVED in (words(domain.directory + b"/") or ())
 
 
 def default(domain, where):
@@ -49,9 +61,9 @@ def may_be_in_sql(domain):
     return domain.uid == home.ids()[0]
 
 
-def choose(kind):
+def choose(kind, unfinished=False):
     """Write the mark, in the domain's directory."""
-    files.replace(MARK, kind + b"\n", PRIVATE)
+    files.replace(MARK, kind + (b" " + MOVED if unfinished else b"") + b"\n", PRIVATE)
 
 
 class Changing:

@@ -1,4 +1,4 @@
-"""A user's own directory: where it is, making it again, and `lastauth` in it.
+"""A user's own directory: where it is, making it again, and `lastauth` in it (or in SQL, where the accounts are there).
 
 Everything is done with the rights of the domain's owner (see place.py), whoever runs the program.
 """
@@ -6,7 +6,8 @@ import os
 
 from ..base import maildir
 from ..base.errors import Temporary
-from . import home
+from . import accounts, home
+from .errors import Refused
 from .place import Inside, within
 
 
@@ -16,6 +17,9 @@ def note(domain, account, ip):
     if not home.enabled(b"auth-logging"):
         return
     try:
+        store = accounts.store(domain)
+        if store.logins:
+            return store.note_login(account.name, ip)
         with Inside(domain):
             path = within(domain, directory_of(domain, account)) + b"/lastauth"
             fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK, 0o600)
@@ -25,17 +29,25 @@ def note(domain, account, ip):
                 os.utime(fd)
             finally:
                 os.close(fd)
-    except (OSError, Temporary):
+    except (OSError, Temporary, Refused):
         pass
 
 
 def last(domain, account):
-    """(seconds, ip) of the last login, None if there was none. Raises OSError."""
+    """(seconds, ip) of the last login, None if there was none. Raises OSError, Temporary."""
+    store = accounts.store(domain)
+    if store.logins:
+        return store.last_login(account.name)
+    return noted(domain, account)
+
+
+def noted(domain, account):
+    """(seconds, ip) of the file lastauth, None if it is not there. Raises OSError."""
     with Inside(domain):
         path = within(domain, directory_of(domain, account)) + b"/lastauth"
         try:
             fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return None
         try:
             return int(os.fstat(fd).st_mtime), os.read(fd, 100)
