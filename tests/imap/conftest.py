@@ -4,6 +4,7 @@ Courier's programs look for authdaemond at one place of the machine; here that i
 """
 import imaplib
 import os
+import signal
 import socket
 import ssl
 import subprocess
@@ -143,5 +144,18 @@ def courier(virtual, package, run_courier, clear_passwords):
         yield found
     finally:
         found.ctl("stop")
+        end_watchers()
         if not had_user:
             subprocess.run(["userdel", "--force", "authdaemon"], capture_output=True)
+
+
+def end_watchers():
+    """imapd starts gamin's server for each uid, which stays for a while: those of these tests go now."""
+    ours = os.readlink("/proc/self/ns/mnt")
+    for pid in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            with open(f"/proc/{pid}/comm", encoding="ascii", errors="replace") as f:
+                if f.read() == "gam_server\n" and os.readlink(f"/proc/{pid}/ns/mnt") == ours:
+                    os.kill(int(pid), signal.SIGTERM)
+        except OSError:
+            pass                        # it has ended
