@@ -20,40 +20,20 @@ Files are written with the rights of the domain's owner; a domain of uid 0 is re
 Source: vpopmail's vchkpw, as recorded; the checkpassword interface.
 """
 import errno
-import os
 
 from ..auth import checkpassword
-from ..base import child, errors, prot
-from ..vpopmail import flags, home, login, loginlog, names, place, roaming, userdir
-from ..vpopmail.login import IMAP, POP, SMTP, WEBMAIL, Failure
+from ..base import child, errors
+from ..vpopmail import checker, login, loginlog
+from ..vpopmail.login import SMTP, Failure
 
 NO_DESCRIPTOR = 11
+DOVECOT = b"checkpassword-reply"    # the program that Dovecot wants to have run
 NOT_HERE = ("vchkpw is only for talking with qmail-popup and qmail-pop3d. It is not for runnning on the command line.")
-#  port        service  name in the log
-PORTS = {b"25": (SMTP, "smtp"), b"465": (SMTP, "smtps"), b"587": (SMTP, "submission"), b"110": (POP, "pop3"),
-         b"995": (POP, "pop3s"), b"143": (IMAP, "imap"), b"993": (IMAP, "imaps")}
-LOOPBACK = b"127.0.0.1"
-ADDRESS = names.ALNUM + b".:-"
-
-
-class Connection:
-    """What the environment and the program's name tell about a client."""
-
-    def __init__(self, environ, program):
-        ip = environ.get(b"TCPREMOTEIP", environ.get(b"REMOTE_HOST", b"")).removeprefix(b"::ffff:")
-        self.ip = bytes(byte if byte in ADDRESS else ord("_") for byte in ip)
-        port = environ.get(b"TCPLOCALPORT", b"")
-        guessed = SMTP if b"true" in program else IMAP if b"imap" in program else POP
-        number = port.decode() if port.isdigit() else "0"
-        self.service, self.name = PORTS.get(port, (guessed, number))
-        if self.service != SMTP and self.ip == LOOPBACK:
-            self.service = self.name = WEBMAIL
-        self.name = "vchkpw-" + self.name
 
 
 def main(argv):
     environ = child.environment()
-    connection = Connection(environ, argv[0] if argv else b"")
+    connection = checker.Connection(environ, argv[0] if argv else b"")
     try:
         data = checkpassword.receive()
     except OSError as why:
@@ -67,33 +47,16 @@ def main(argv):
     if data is None:
         return login.WRONG                  # longer than any login
     name, secret, challenge = (data.split(b"\0", 3) + [b"", b"", b""])[:3]
+    if argv[0].endswith(DOVECOT) and b"INSECURE_SETUID" not in environ:
+        from ..imap import dovecot          # only where Dovecot asks
+        return dovecot.answer(argv, environ, name, secret)
     try:
-        found = login.check(name, secret, challenge, connection.service, connection.ip)
+        found = checker.admit(connection, name, secret, challenge)
     except Failure as why:
-        if why.unknown and home.enabled(b"passwd"):
-            return system_account(connection, argv, environ, name, secret)
         return refuse(connection, why)
-    loginlog.accepted(connection.name, found.means, b"%b@%b" % (found.account.name, found.domain.name), connection.ip)
-    userdir.note(found.domain, found.account, connection.ip)
-    environ |= {b"USER": found.account.name, b"HOME": userdir.directory_of(found.domain, found.account),
-                b"SHELL": b"NOLOGIN", b"VPOPUSER": names.lower(name)}
+    environ |= found.variables()
     if connection.service != SMTP:
-        if not found.flags & flags.NO_RELAY and home.enabled(b"roaming-users"):
-            roaming.try_open(connection.ip)
-        enter(found)
-    return execute(argv, environ)
-
-
-def enter(found):
-    """Be the owner of the domain, in the user's directory. Raises Temporary, OSError."""
-    domain = found.domain
-    directory = userdir.make(domain, found.account)
-    os.chdir(domain.directory)              # as root: the way there may be closed to the owner
-    prot.become(domain.uid, domain.gid)
-    os.chdir(place.within(domain, directory))
-
-
-def execute(argv, environ):
+        found.enter()
     try:
         child.execute(argv, environ)
     except OSError as why:
@@ -106,21 +69,3 @@ def refuse(connection, why):
         errors.say(why.complaint)
     loginlog.refused(connection.name, why.text)
     return why.code
-
-
-def system_account(connection, argv, environ, name, secret):
-    """The name of nobody here may be an account of the system."""
-    from ..auth import accounts             # only where VPOPHOME/options asks for it
-    user, _ = names.parse(name)
-    if accounts.lookup(user)[0] is None:    # what that costs has been spent on the search here
-        return refuse(connection, Failure(login.NO_SYSTEM_USER, b"system user not found %b:%b" % (user, connection.ip)))
-    account = accounts.authenticate(user, secret)
-    if account is None:
-        return refuse(connection, Failure(login.WRONG, b"password fail %b:%b" % (user, connection.ip)))
-    if connection.service == SMTP:
-        environ |= {b"USER": account.name, b"HOME": account.home, b"SHELL": account.shell}
-    else:
-        if home.enabled(b"roaming-users"):
-            roaming.try_open(connection.ip)
-        environ |= checkpassword.become(account)
-    return execute(argv, environ)

@@ -41,4 +41,9 @@ class Inside:
 
 def within(domain, path):
     """`path` relative to the domain's directory if it lies there; as it is otherwise."""
-    return path[len(domain.directory) + 1:] if path.startswith(domain.directory + b"/") else path
+    return relative(domain.directory, path)
+
+
+def relative(base, path):
+    """`path` relative to the directory `base` if it lies there; as it is otherwise."""
+    return path[len(base) + 1:] if path.startswith(base + b"/") else path

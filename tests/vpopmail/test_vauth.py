@@ -12,7 +12,7 @@ from pyqmail.base import cdb, child, maildir
 from pyqmail.base import home as qmailhome
 from pyqmail.base.errors import Permanent
 from pyqmail.programs import clearopensmtp, vchkpw
-from pyqmail.vpopmail import accounts, assign, home, limits, login, roaming, userdir
+from pyqmail.vpopmail import accounts, assign, checker, home, limits, login, loginlog, roaming, userdir
 from pyqmail.vpopmail.login import IMAP, POP, SMTP, WEBMAIL, Failure
 
 IP = b"10.1.2.3"
@@ -189,7 +189,7 @@ def test_a_missing_directory_is_made_but_no_login_is_noted_in_it(site):
     ({"TCPLOCALPORT": b"143", "TCPREMOTEIP": b"127.0.0.1"}, b"x", WEBMAIL, "webmail"),
     ({"TCPLOCALPORT": b"25", "TCPREMOTEIP": b"127.0.0.1"}, b"x", SMTP, "smtp")])
 def test_which_service_it_is(environ, program, service, name):
-    found = vchkpw.Connection({os.fsencode(key): value for key, value in environ.items()}, program)
+    found = checker.Connection({os.fsencode(key): value for key, value in environ.items()}, program)
     assert (found.service, found.name) == (service, "vchkpw-" + name)
 
 
@@ -197,7 +197,7 @@ def test_which_service_it_is(environ, program, service, name):
     ({b"TCPREMOTEIP": b"::ffff:10.1.2.3"}, b"10.1.2.3"), ({b"REMOTE_HOST": b"10.7.7.7"}, b"10.7.7.7"), ({}, b""),
     ({b"TCPREMOTEIP": b"2001:db8::1"}, b"2001:db8::1"), ({b"TCPREMOTEIP": b"10.1.2.3\n%"}, b"10.1.2.3__")])
 def test_where_the_client_is(environ, ip):
-    assert vchkpw.Connection(environ, b"").ip == ip
+    assert checker.Connection(environ, b"").ip == ip
 
 
 # ---------------------------------------------------------------- failures
@@ -407,8 +407,8 @@ def checked(site, monkeypatch):
         monkeypatch.setattr(vchkpw.child, "environment", lambda: {
             b"TCPLOCALPORT": b"110", b"TCPREMOTEIP": IP, **{os.fsencode(key): value for key, value in environ.items()}})
         monkeypatch.setattr(vchkpw.child, "execute", lambda argv, env: executed.append((argv, env, os.getcwdb())))
-        monkeypatch.setattr(vchkpw, "log", lambda connection, text: log.append(text))
-        monkeypatch.setattr(vchkpw.prot, "become", lambda *ids: None)
+        monkeypatch.setattr(loginlog, "send", lambda service, text: log.append(text))
+        monkeypatch.setattr(checker.prot, "become", lambda *ids: None)
         return vchkpw.main(list(argv)), log, executed
     return run
 
