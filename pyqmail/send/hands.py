@@ -129,6 +129,8 @@ class Hands:
             self._change(lambda entries: entries | new)
 
     def _say(self, number, who, deaths):
+        if deaths == 1:             # most of those who were there have nothing to do with it
+            return
         if deaths < suspects.TRIES:
             self._log.say(f"warning: msg {number} was in hand when {who} died, {deaths} of {suspects.TRIES} times".encode())
         else:

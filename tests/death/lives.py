@@ -1,7 +1,7 @@
 """One message's life, cut short at one system call of one program, and what became of the message.
 
 A Place is an installation of its own with two people and a mail host far away. A trial sends one numbered
-message to a reader with a Maildir, to an address that does not exist and to the host; somewhere on
+message to a reader with a Maildir, to an address whose program refuses it and to the host; somewhere on
 the way one process dies, or one call fails; the service manager starts again what died; when
 nothing moves any more everything is counted. What was acknowledged must be there: one copy in the
 Maildir, the bounce with its reason in the sender's, and a copy at the host (at least: the protocol
@@ -24,9 +24,10 @@ from tests.peers.smtp_host import Host
 
 TRACER = os.path.join(os.path.dirname(os.path.abspath(__file__)), "tracer.py")
 LIFE = 20                           # s for a life that nobody disturbs
+REASON = "This address refuses all mail."
 AFTER_ERROR = 0.5                   # s that the tracer stays: the call has failed, life may go on
 PATIENCE = 60                       # s after a death until all must be accounted for
-NUDGE = 6                           # s; then qmail-send is started again rather than wait for its 123 s
+NUDGE = 3                           # s; then qmail-send is started again rather than wait for its 123 s
 WRAPPER = "#!/bin/sh\nexec {home}/bin/{name}.own \"$@\"\n"
 
 
@@ -96,6 +97,7 @@ class Place:
     def __init__(self, mail, people):
         self.mail, self.home = mail, mail.home
         self.reader, self.sender = people(), people()
+        self.sender.file(".qmail-none-default", f"|echo {REASON}; exit 100\n")
         self.host = Host().__enter__()
         self.number, self.owned = 0, check.owners()
         mail.control("smtproutes", f"far.test:[127.0.0.1]:{self.host.port}")
@@ -198,12 +200,13 @@ class Place:
             trace.struck(0)
         return trace, "250" if status == 0 else f"exit {status}"
 
-    def trial(self, role, at=0, error=None, log=False):
-        """One life during which `role` dies at its call number `at` (0: never), or that call fails with `error`."""
+    def trial(self, role, at=0, error=None, log=False, call=None):
+        """One life during which `role` dies at its call number `at` (0: never), or that call fails with `error`.
+        call: only calls that this pattern finds something in count."""
         result = Result(role, at, error)
         self.up()
         options = [*(("--at", at) if at else ()), *(("--error", error) if error else ()), *(("--log",) if log else ()),
-                   *(("--new",) if ROLES[role].new else ())]
+                   *(("--new",) if ROLES[role].new else ()), *(("--call", call) if call else ())]
         if ROLES[role].life == "program":
             trace, result.answer = self.program(lambda pid: Trace([pid], *options))
         elif ROLES[role].life == "pop3":
@@ -345,7 +348,7 @@ class Place:
         address = b"<%b-none-%d@localhost>:\n" % (self.sender.name.encode(), self.number)
         for text in self.sender.messages():
             if here in text and b"failure notice" in text:
-                if address not in text or b"Sorry, no mailbox here by that name" not in text:
+                if address not in text or REASON.encode() not in text:
                     result.problems.append("bounce without its reason")
                 if self.reader.address.encode() in text.partition(b"--- Below this line")[0]:
                     result.problems.append("bounced what had to wait")
@@ -385,8 +388,8 @@ def lookups(place):
 
 
 def warm(place):
-    uid = proc_uid(place.reader.name)
-    return [process for process in place.mail.workers("qmail-lspawn") if process.uid == uid]
+    uids = {proc_uid(person.name) for person in (place.reader, place.sender)}
+    return [process for process in place.mail.workers("qmail-lspawn") if process.uid in uids]
 
 
 def proc_uid(name):

@@ -40,7 +40,7 @@ def one(places, role, error, step):
     start = time.monotonic()
     with places[0].exchanged(*ROLES[role].cold):
         calls, kinds = sweeps.reference(places[0], role, error)
-    results = sweeps.sweep(places, role, range(1, calls + 1, step), error,
+    results = sweeps.sweep(places, role, [(at, error, None) for at in range(1, calls + 1, step)],
                            lambda result: result.problems and print(result, flush=True))
     missed = kinds - {result.hit for result in results}
     print(f"{role} {error or 'kill'}: {len(results)} of {calls} calls in {time.monotonic() - start:.0f} s; "

@@ -4,7 +4,7 @@ import contextlib
 import queue
 import threading
 
-from tests.death.lives import ROLES
+from tests.death.lives import ROLES, Result
 
 HEAD = ("role", "strikes", "acknowl.", "lost", "stuck", "bad state", "other", "twice: Maildir", "bounce", "sent", "timer")
 
@@ -17,8 +17,9 @@ def reference(place, role, error=None):
     return result.calls, set(result.log)
 
 
-def sweep(places, role, points, error=None, tell=lambda result: None):
-    """The Results of one life for each of `points`, made at all `places` side by side."""
+def sweep(places, role, points, tell=lambda result: None):
+    """The Results of one life for each of `points`, made at all `places` side by side. A point: (which call,
+    error or None, pattern of calls that count or None)."""
     work, results = queue.SimpleQueue(), []
     for point in points:
         work.put(point)
@@ -26,10 +27,14 @@ def sweep(places, role, points, error=None, tell=lambda result: None):
     def labour(place):
         while True:
             try:
-                at = work.get_nowait()
+                at, error, call = work.get_nowait()
             except queue.Empty:
                 return
-            result = place.trial(role, at, error)
+            try:
+                result = place.trial(role, at, error, call=call)
+            except Exception as why:
+                result = Result(role, at, error)
+                result.problems.append(f"{type(why).__name__}: {why}")
             results.append(result)
             tell(result)
     threads = [threading.Thread(target=labour, args=(place,)) for place in places]
