@@ -4,9 +4,11 @@ import socket
 
 from ..base import accounts, control, endpoint, home
 from ..queue import wire
+from ..rcptcheck import client, wire as rcptcheck
 from . import dependencies, hands, hier, interpreter, services, users
 
-RUNS_AS = {"send": "qmails", "smtpd": "qmaild", "pop3d": "root", "qmtpd": "qmaild", "qmqpd": "qmaild"}
+RUNS_AS = {"send": "qmails", "smtpd": "qmaild", "pop3d": "root", "qmtpd": "qmaild", "qmqpd": "qmaild",
+           "rcptcheck": "root"}
 
 
 def complaints():
@@ -112,6 +114,8 @@ def processes():
             yield "the queue service does not answer: nobody but root can queue mail"
         else:
             sock.close()
+    if up.get("rcptcheck") and rcptcheck.LATER in client.answers([b"postmaster"]):
+        yield f"qmail-rcptcheck cannot tell whether postmaster has a mailbox: {services.log_place('rcptcheck')}"
     for name, process in up.items():
         for address in services.addresses(name) if process else ():
             try:

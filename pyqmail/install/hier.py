@@ -35,6 +35,7 @@ TREE = (
     *((f"man/{form}{section}", "root", "qmail", 0o755, DIR) for form in ("cat", "man") for section in SECTIONS),
     ("run",               "root",   "qmail",  0o755,  DIR),
     ("run/qmail-queue",   "qmailq", "qmail",  0o755,  DIR),
+    ("run/qmail-rcptcheck", "qmailp", "nofiles", 0o750, DIR),
     ("run/qmail-send",    "qmails", "qmail",  0o755,  DIR),
     ("users",             "root",   "qmail",  0o755,  DIR),
     ("queue",             "qmailq", "qmail",  0o750,  DIR),
@@ -54,7 +55,8 @@ TREE = (
 
 PROGRAMS = {
     # only root has a use for these
-    0o700: ("qmail-config", "qmail-lspawn", "qmail-newmrh", "qmail-newu", "qmail-start", "qmail-upq"),
+    0o700: ("qmail-config", "qmail-lspawn", "qmail-newmrh", "qmail-newu", "qmail-rcptcheck",
+            "qmail-start", "qmail-upq"),
     0o755: ("bouncesaying", "checkpassword", "clearopensmtp", "condredirect", "datemail", "dnsfq", "dnsip", "dnsmxip",
             "dnsptr", "dotqmail2valias", "elq", "except", "forward", "hostname", "instcheck", "ipmeprint",
             "maildir2mbox", "maildirmake", "maildirwatch", "mailsubj", "pinq", "predate", "preline", "qail", "qbiff",
@@ -68,8 +70,8 @@ PROGRAMS = {
 }
 BOOT = ("binm1", "binm1+df", "binm2", "binm2+df", "binm3", "binm3+df", "home", "home+df", "maildir", "proc", "proc+df",
         "qmail.init")
-UNITS = ("qmail-pop3d.service", "qmail-qmqpd.service", "qmail-qmtpd.service", "qmail-send.service",
-         "qmail-smtpd.service")
+UNITS = ("qmail-pop3d.service", "qmail-qmqpd.service", "qmail-qmtpd.service", "qmail-rcptcheck.service",
+         "qmail-send.service", "qmail-smtpd.service")
 
 
 def fixed():

@@ -11,10 +11,12 @@ from ..base.errors import Temporary
 from ..base.pidfile import running
 from . import commands
 
-Service = collections.namedtuple("Service", "name control argv about")
+# control: the file that turns the service on, by saying where it listens or, if not `listens`, by a number; None: always
+Service = collections.namedtuple("Service", "name control argv about listens", defaults=(True,))
 
 SERVICES = (
-    Service("send", None, ("rc",), "queue and deliveries"),
+    Service("send", None, ("rc",), "queue and deliveries", False),
+    Service("rcptcheck", "rcptcheck", ("bin/qmail-rcptcheck", "--service"), "which recipients have a mailbox", False),
     Service("smtpd", "smtplisten", ("bin/qmail-smtpd", "--listen"), "SMTP"),
     Service("pop3d", "pop3listen", ("bin/qmail-popup", "--listen"), "POP3"),
     Service("qmtpd", "qmtplisten", ("bin/qmail-qmtpd", "--listen"), "QMTP"),
@@ -33,13 +35,19 @@ def by_name(name):
 
 def wanted():
     """The services this installation runs: a listener runs if its control file says where it listens."""
-    return [service for service in SERVICES if service.control is None or control.exists(service.control)]
+    return [service for service in SERVICES if is_wanted(service)]
+
+
+def is_wanted(service):
+    if service.listens or service.control is None:
+        return service.control is None or control.exists(service.control)
+    return control.number(service.control, 0) > 0
 
 
 def addresses(name):
-    """Where a service listens, as str, one entry an address; [] for send."""
+    """Where a service listens, as str, one entry an address; [] for those that listen on no address."""
     service = by_name(name)
-    return [os.fsdecode(line) for line in control.lines(service.control) or ()] if service.control else []
+    return [os.fsdecode(line) for line in control.lines(service.control) or ()] if service.listens else []
 
 
 def command(service):
@@ -167,8 +175,13 @@ def become(service):
 
 def compile_rules():
     """control/tcp.smtp -> control/tcp.smtp.cdb, and the other RULES that are there; the listeners see the new
-    files at the next connection. Returns what was compiled, as paths."""
+    files at the next connection. A compiled file that is a link is the table that logins of virtual users are added
+    to (virtual.py): they stay in it. Returns what was compiled, as paths."""
     present = [path for path in map(home.path, RULES) if os.path.exists(path)]
     for path in present:
-        commands.run(home.program("tcprules"), f"{path}.cdb", f"{path}.tmp", stdin=path)
+        if os.path.islink(f"{path}.cdb"):
+            from ..vpopmail import roaming      # needs a library that is not there before the first installation
+            roaming.expire()
+        else:
+            commands.run(home.program("tcprules"), f"{path}.cdb", f"{path}.tmp", stdin=path)
     return present

@@ -48,6 +48,7 @@ def controls(name, smtp, pop3):
         "rcpthosts": local,
         "smtplisten": smtp,
         "pop3listen": pop3,
+        "rcptcheck": "1\n",
         "concurrencylocal": "20\n",
         "concurrencyremote": "40\n",
     }

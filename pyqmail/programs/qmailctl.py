@@ -18,7 +18,7 @@ cont       go on after pause
 doctor     compare the installation with what it should be; one line for each deviation
 password   set the POP3 password of a private home, read from descriptor 0
 vpopmail   make the home of virtual domains, or take over an existing one as it is
-run NAME   be the service NAME (send, smtpd, pop3d, qmtpd, qmqpd) in the foreground: for systemd
+run NAME   be the service NAME (send, rcptcheck, smtpd, pop3d, qmtpd, qmqpd) in the foreground: for systemd
 help       this text, with the names of all settings
 
 --home DIR: the installation to work on; without it the one this program stands in, and for install
@@ -41,6 +41,7 @@ from ..install import doctor, hands, services, startup, supervise
 OPTIONS = {"--home": "home", "--smtp": "smtp", "--pop3": "pop3", "--venv": "venv", "--start": None}
 STARTING = 15                       # s to wait for the services to answer
 from ..queue import suspects
+from ..rcptcheck import wire as rcptcheck
 STOPPING = 60                       # s to wait for deliveries under way; they are finished in any case
 
 
@@ -212,6 +213,11 @@ def answers(service):
         return False
     if service.name == "send":
         return pidfile.catches(process, sig.ALRM) and queue_answers()
+    if service.name == "rcptcheck":
+        sock = rcptcheck.connect()
+        if sock is not None:
+            sock.close()
+        return sock is not None
     try:
         for address in services.addresses(service.name):
             socket.create_connection(doctor.reachable(address), 2).close()

@@ -19,19 +19,20 @@ DESCRIPTOR = 4                      # bytes of a C int in SCM_RIGHTS; `array` wo
 LOST = 81                           # the service went away before it answered: nothing is known
 
 
-def address(name="socket"):
-    """The socket's address; through /proc when the home's path is too long for a socket address."""
-    path = home.path(DIRECTORY, name)
+def address(name="socket", directory=DIRECTORY):
+    """(the address of a socket in run/, a descriptor to close afterwards or None): through /proc when the home's path
+    is too long for a socket address."""
+    path = home.path(directory, name)
     if len(os.fsencode(path)) < 104:
         return path, None
-    fd = os.open(home.path(DIRECTORY), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    fd = os.open(home.path(directory), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     return f"/proc/self/fd/{fd}/{name}", fd
 
 
-def connect():
+def connect(directory=DIRECTORY):
     """A connected socket, None if the service is not there (never started, or being restarted)."""
     try:
-        where, fd = address()
+        where, fd = address(directory=directory)
     except OSError:
         return None
     sock = _socket.socket(_socket.AF_UNIX, _socket.SOCK_SEQPACKET | _socket.SOCK_CLOEXEC)

@@ -1,7 +1,7 @@
 """qmail-send's control files, read once at the start; locals and virtualdomains again at HUP."""
 from ..base import control
 from ..base.errors import Temporary
-from .rewrite import Routing
+from . import routing
 
 LIFETIME = 604_800                  # s; one week
 CONCURRENCY = {"local": 10, "remote": 20}
@@ -16,36 +16,27 @@ class Controls:
         self.lifetime = control.number("queuelifetime", LIFETIME)
         self.concurrency = {channel: control.number(f"concurrency{channel}", default)
                             for channel, default in CONCURRENCY.items()}
-        self._envnoathost = control.line("envnoathost", self._me, b"envnoathost")
+        self._envnoathost = routing.envnoathost(self._me)
         self.bouncefrom = control.line("bouncefrom", b"MAILER-DAEMON")
         self.bouncehost = control.line("bouncehost", self._me, b"bouncehost")
         box = control.line("doublebounceto", b"postmaster")
         host = control.line("doublebouncehost", self._me, b"doublebouncehost")
         self.doublebounceto = b"%b@%b" % (box, host) if box else None       # None: nobody wants them
-        self._percenthack = control.fold(control.lines("percenthack") or ())
-        self.routing = self._routing(self._locals(), control.lines("virtualdomains"))
+        self._percenthack = routing.percenthack()
+        self.routing = self._routing(routing.local_names(self._me), control.lines("virtualdomains"))
 
     def reread(self):
         """Read locals and virtualdomains again. Raises Reread, and changes nothing, if one cannot be read."""
         name = "locals"
         try:
-            locals_ = self._locals()
+            locals_ = routing.local_names(self._me)     # without the file: `me` as it was at the start
             name = "virtualdomains"
             self.routing = self._routing(locals_, control.lines(name))
         except Temporary:
             raise Reread(name) from None
 
-    def _locals(self):
-        """control/locals, else `me` as it was at the start."""
-        entries = control.lines("locals")
-        if entries is None:
-            if self._me is None:
-                raise Temporary("neither control/locals nor control/me")
-            entries = [self._me]
-        return control.fold(entries)
-
     def _routing(self, locals_, virtualdomains):
-        return Routing(locals_, self._percenthack, control.mapping(virtualdomains or ()), self._envnoathost)
+        return routing.make(locals_, self._percenthack, virtualdomains, self._envnoathost)
 
 
 class Reread(Exception):

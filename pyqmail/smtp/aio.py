@@ -21,17 +21,17 @@ AHEAD = 65_536                      # bytes a client may send while its message 
 
 
 class Connection(SMTP):
-    """One client. `session`: its smtp Session; `environ`: its variables, for the queue program;
-    ended(connection, status) is called once, when the connection is over."""
+    """One client. `session`: its smtp Session; `environ`: its variables, for the queue program; asker: a
+    rcptcheck.flow.Asker; ended(connection, status) is called once, when the connection is over."""
 
     prototype = None
 
-    def __init__(self, loop, session, environ, timeout, ended):
+    def __init__(self, loop, session, environ, timeout, asker, ended):
         # What aiosmtpd prepares for each connection takes longer than a whole message; none of it differs.
         if Connection.prototype is None:
             Connection.prototype = SMTP(None, hostname="-", loop=loop, data_size_limit=None)   # "": a DNS look-up
         self.__dict__.update(Connection.prototype.__dict__)
-        self.loop, self.smtp, self.environ, self._ended = loop, session, environ, ended
+        self.loop, self.smtp, self.environ, self._asker, self._ended = loop, session, environ, asker, ended
         self._timeout_duration, self._timeout_handle = timeout, None
         self.transport, self._flow, self._busy_since, self._heard = None, None, None, loop.time()
         self._ahead, self._choked, self._stopped, self._draining, self._eof = b"", False, False, False, False
@@ -113,6 +113,9 @@ class Connection(SMTP):
                 if self._choked:
                     self._stop_reading()
                     return
+            elif event is smtp.CHECK:
+                self._busy_since = self.loop.time()
+                self._asker.ask(*session.questions(), self._checked)
             elif event is smtp.OPEN:
                 self._open()
             elif event is smtp.END:
@@ -153,6 +156,12 @@ class Connection(SMTP):
         if ahead:
             self.smtp.feed(ahead)
         self._go()
+
+    def _checked(self, answers):
+        if self.transport is not None:
+            self.smtp.checked(answers)
+            self._heard = self.loop.time()
+            self._go_on()
 
     def _answered(self, answer, qp):
         self._flow = None

@@ -32,7 +32,8 @@ def run():
         policy = Policy()
     except Temporary:
         return farewell(smtp.CONTROLS)
-    session = smtp.Session(policy, Client(environ), eager=not from_network())
+    network = from_network()
+    session = smtp.Session(policy, Client(environ), eager=not network, check=network or b"TCPREMOTEPORT" in environ)
     try:
         return serve(session, policy.timeout)
     except Gone:
@@ -67,6 +68,9 @@ def serve(session, timeout):
                 session.feed(piece)
         elif event is smtp.FLUSH:
             flush(session, timeout)
+        elif event is smtp.CHECK:
+            from ..rcptcheck import client      # only where recipients are checked
+            session.checked(client.answers(*session.questions()))
         elif event is smtp.OPEN:
             try:
                 queue = Submission()

@@ -7,9 +7,10 @@ from . import grammar
 
 TIMEOUT = 1200                      # s a read or write may take
 RECIPIENTS = 10_000                 # of one message; RFC 5321 4.5.3.1.8 asks for 100, qmail has no limit
+UNKNOWN = 20                        # unknown recipients until a client is sent away; 0: any number
 ENVELOPE = 2 << 20                  # bytes of all recipients together: what one client can make us hold
 FILES = ("me", "smtpgreeting", "localiphost", "timeoutsmtpd", "rcpthosts", "morercpthosts.cdb", "badmailfrom",
-         "databytes", "maxrecipients", "moreipme")
+         "databytes", "maxrecipients", "moreipme", "rcptcheck", "maxunknown")
 
 
 class Policy:
@@ -26,6 +27,8 @@ class Policy:
         self.rcpthosts = Rcpthosts()
         self.databytes = control.number("databytes", 0)
         self.recipients = control.number("maxrecipients", RECIPIENTS)
+        self.check = control.number("rcptcheck", 0) > 0
+        self.unknown = control.number("maxunknown", UNKNOWN) if self.check else 0
         self._bad_senders = control.fold(control.lines("badmailfrom") or ())
         self._own = None
 

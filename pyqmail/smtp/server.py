@@ -4,6 +4,7 @@ import os
 
 from ..base import control, errors, gate, home, limits, listen, prot, sig
 from ..base.received import Client
+from ..rcptcheck.flow import Asker
 from . import aio, session as smtp
 from .policy import CachedPolicy
 from .refusing import RefusingSession
@@ -37,6 +38,7 @@ class Server:
                               verbose=verbose)
         self.accepting, self.ending, self.confined = False, False, False
         self.loop = asyncio.new_event_loop()
+        self.asker = Asker(self.loop)
         self.over = self.loop.create_future()
 
     def run(self):
@@ -105,7 +107,7 @@ class Server:
                 self.gate.leave(visit, status)
                 self.resume()
                 self.settle()
-        connection = aio.Connection(self.loop, session, visit.environ, timeout, ended)
+        connection = aio.Connection(self.loop, session, visit.environ, timeout, self.asker, ended)
         self.connections.add(connection)
         if len(self.connections) >= self.worker.share:
             self.pause()

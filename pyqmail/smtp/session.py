@@ -4,22 +4,25 @@
     session.feed(bytes from the client)
     event = session.next_event()
 
-Events: NEED_DATA (feed more), FLUSH (send the replies, then go on), OPEN (open the queue, then call
-queue_opened or queue_failed), bytes (text of the message for the queue), END (the text is
-complete: submit it, or break off if `refusal` is set, then call answered), CLOSE (send the replies,
-close, exit with `status`). Replies gather in `replies`; send them before waiting for anything.
+Events: NEED_DATA (feed more), FLUSH (send the replies, then go on), CHECK (ask about questions(), then call
+checked), OPEN (open the queue, then call queue_opened or queue_failed), bytes (text of the message for
+the queue), END (the text is complete: submit it, or break off if `refusal` is set, then call answered),
+CLOSE (send the replies, close, exit with `status`). Replies gather in `replies`; send them before
+waiting for anything.
 
 What must stay true: the client hears 250 only after answered(b""); every list here has a limit; no
 byte that came before the reply to DATA is both text and command.
 """
 from ..base.errors import Temporary
 from ..base.received import received
+from ..rcptcheck import wire
 from . import data, grammar
 from .commands import CommandReader
 from .policy import ENVELOPE
 
-NEED_DATA, FLUSH, OPEN, END, CLOSE = "need data", "flush", "open", "end", "close"
+NEED_DATA, FLUSH, CHECK, OPEN, END, CLOSE = "need data", "flush", "check", "open", "end", "close"
 REPLIES = 16_384                    # bytes of replies that gather before FLUSH
+NO_LIMIT = 1 << 62                  # bytes of room in a mailbox without quota
 
 OK = b"250 ok\r\n"
 FLUSHED = b"250 flushed\r\n"
@@ -29,18 +32,22 @@ GO_AHEAD = b"354 go ahead\r\n"
 CONTROLS = b"421 unable to read controls (#4.3.0)\r\n"
 IPME = b"421 unable to figure out my IP addresses (#4.3.0)\r\n"
 NO_MEMORY = b"421 out of memory (#4.3.0)\r\n"
+UNKNOWN_LIMIT = b"421 sorry, too many unknown recipients (#4.7.1)\r\n"
 ENDING = b"421 shutting down (#4.3.2)\r\n"
 TROUBLE = b"421 temporary failure (#4.3.0)\r\n"
 TIMEOUT = b"451 timeout (#4.4.2)\r\n"
 STRAY_NEWLINE = b"451 See https://cr.yp.to/docs/smtplf.html.\r\n"
+UNCHECKED = b"451 sorry, I can't tell now whether that mailbox exists (#4.3.0)\r\n"
 NO_QUEUE = b"451 qqt failure (#4.3.0)\r\n"
 TOO_MANY = b"452 too many recipients (#4.5.3)\r\n"
 LINE_TOO_LONG = b"500 line too long (#5.5.2)\r\n"
+NO_MAILBOX = b"550 sorry, no mailbox here by that name (#5.1.1)\r\n"
 UNIMPLEMENTED = b"502 unimplemented (#5.5.1)\r\n"
 WANT_MAIL = b"503 MAIL first (#5.5.1)\r\n"
 WANT_RCPT = b"503 RCPT first (#5.5.1)\r\n"
 TOO_EARLY = b"503 message text before my reply to DATA (#5.5.0)\r\n"
 TOO_BIG = b"552 sorry, that message size exceeds my databytes limit (#5.3.4)\r\n"
+NO_ROOM = b"552 sorry, that mailbox has no room for your message (#5.2.2)\r\n"
 BAD_SENDER = b"553 sorry, your envelope sender is in my badmailfrom list (#5.7.1)\r\n"
 NO_GATEWAY = b"553 sorry, that domain isn't in my list of allowed rcpthosts (#5.7.1)\r\n"
 LOOP = b"554 too many hops, this message is looping (#5.4.6)\r\n"
@@ -49,10 +56,15 @@ SYNTAX = b"555 syntax error (#5.5.4)\r\n"
 
 class Session:
     """One client's session. eager: text that came before our reply to DATA is accepted, as qmail does;
-    otherwise such a client is sent away (RFC 2920 3.1 forbids it; what it sends may not be its own)."""
+    otherwise such a client is sent away (RFC 2920 3.1 forbids it; what it sends may not be its own).
+    check: recipients are checked if the policy says so."""
 
-    def __init__(self, policy, client, eager=True):
+    def __init__(self, policy, client, eager=True, check=True):
         self._policy, self._client, self._eager = policy, client, eager
+        self._check = check and policy.check
+        self._held = None           # a command that waits until the recipients before it are settled
+        self._unsettled = []        # (recipient to ask about, None) or (None, reply), as RCPTs came
+        self._unknown, self._room, self._asked = 0, NO_LIMIT, False
         self._limit = policy.databytes if client.databytes is None else client.databytes
         self._commands, self._data = CommandReader(), None
         self._helo, self._seen_mail, self._barf, self._size = None, False, False, 0
@@ -75,7 +87,10 @@ class Session:
                 if event is not None:
                     return event
                 continue
-            command = self._commands.next_command()
+            command, self._held = self._held or self._commands.next_command(), None
+            if self._unsettled and (command is None or command[0] != b"rcpt" or len(self._unsettled) >= wire.BATCH):
+                self._held = command
+                return CHECK
             if command is None:
                 return NEED_DATA
             verb, argument = command
@@ -88,10 +103,31 @@ class Session:
                 return OPEN
         return CLOSE
 
+    def questions(self):
+        """What to ask at CHECK: (addresses, bytes of the message or 0 as long as that is not known)."""
+        if self._data is not None:
+            return self.recipients, self._size
+        return [recipient for recipient, _ in self._unsettled if recipient is not None], 0
+
+    def checked(self, answers):
+        """The answers to the questions, as rcptcheck.wire has them."""
+        if self._data is not None:
+            if all(answer == wire.FULL for answer in answers):
+                self.refusal = NO_ROOM
+            return
+        answers, unsettled, self._unsettled = iter(answers), self._unsettled, []
+        for recipient, reply in unsettled:
+            if self.closed:
+                return
+            if recipient is None:
+                self.replies += reply
+            else:
+                self._settle(recipient, next(answers))
+
     def queue_opened(self, now):
         """The queue takes the message, whose first bytes are returned: the Received line."""
         self.replies += GO_AHEAD
-        self._data, self._size, self.refusal = data.DataReader(), 0, None
+        self._data, self._size, self.refusal, self._asked = data.DataReader(), 0, None, False
         self._data.feed(self._commands.take_rest())
         return received(b"SMTP", self._client, self._helo, now)
 
@@ -132,6 +168,9 @@ class Session:
         if self._data.over and not text:
             if self._data.hops.count >= data.LOOPING:
                 self.refusal = LOOP
+            if self._size > self._room and len(self.recipients) <= wire.BATCH and not self.refusal and not self._asked:
+                self._asked = True
+                return CHECK        # it seems that nobody has room for it: now the size is known
             return END
         if not text:
             return NEED_DATA
@@ -184,29 +223,58 @@ class Session:
         sender = self._address(argument)
         if sender is None:
             return
-        self.sender, self.recipients, self._envelope = sender, [], 0
+        self.sender, self.recipients, self._envelope, self._room = sender, [], 0, 0
         self._barf, self._seen_mail = self._policy.is_bad_sender(sender), True
         self.replies += OK
 
     def _rcpt(self, argument):
+        before = len(self.replies)
+        recipient = self._wanted(argument)
+        if self.closed:
+            return
+        if self._unsettled and recipient is None:       # its reply waits for its turn
+            self._unsettled.append((None, bytes(self.replies[before:])))
+            del self.replies[before:]
+        elif recipient is not None and self._check and len(recipient) <= wire.ADDRESS:
+            self._unsettled.append((recipient, None))
+        elif recipient is not None:
+            self._take(recipient, NO_LIMIT)
+
+    def _wanted(self, argument):
+        """The recipient if this client may send to it; None after a reply that says why not."""
         if not self._seen_mail:
             self.replies += WANT_MAIL
-            return
+            return None
         recipient = self._address(argument)
         if recipient is None:
-            return
+            return None
         if self._barf:
             self.replies += BAD_SENDER
-            return
+            return None
         if self._client.relayclient is not None:
-            recipient += self._client.relayclient
-        elif not self._allowed(recipient):
-            return
+            return recipient + self._client.relayclient
+        return recipient if self._allowed(recipient) else None
+
+    def _settle(self, recipient, answer):
+        """Accept a recipient, or say why not, now that it is known whether there is a mailbox."""
+        if answer.startswith(wire.KNOWN):
+            room = wire.room(answer)
+            self._take(recipient, NO_LIMIT if room is None else room)
+        elif answer == wire.UNKNOWN:
+            self._unknown += 1
+            self.replies += NO_MAILBOX
+            if 0 < self._policy.unknown <= self._unknown:
+                self.close(UNKNOWN_LIMIT)
+        else:
+            self.replies += NO_ROOM if answer == wire.FULL else UNCHECKED
+
+    def _take(self, recipient, room):
         self._envelope += len(recipient)
         if len(self.recipients) >= self._policy.recipients or self._envelope > ENVELOPE:
             self.replies += TOO_MANY
             return
         self.recipients.append(recipient)
+        self._room = max(self._room, room)
         self.replies += OK
 
     def _allowed(self, recipient):

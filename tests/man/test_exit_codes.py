@@ -83,6 +83,7 @@ CASES = (
     case("qmail-rspawn", 0, stdin=b""), case("qmail-rspawn", 111, change=NO_QUEUE),
     case("qmail-send", 100, "x"), case("qmail-send", 111),
     case("qmail-showctl", 0), case("qmail-showctl", 111, change={"control": None}),
+    case("qmail-rcptcheck", 100), case("qmail-rcptcheck", 111, "joe@localhost"),
     case("qmail-smtpd", 0, stdin=b"QUIT\r\n"), case("qmail-smtpd", 1, stdin=b"HELO a\r\n"),
     case("qmail-smtpd", 100, "x"),
     case("qmail-smtpd", 111, "--listen", change={"control/smtplisten": "nowhere\n"}),
@@ -135,6 +136,7 @@ ELSEWHERE = {
     ("vdelivermail", 0): DELIVERED, ("vdelivermail", 100): DELIVERED, ("vdelivermail", 111): DELIVERED,
     ("vchkpw", 1): CHECKED, ("vchkpw", 111): CHECKED, ("clearopensmtp", 0): CHECKED, ("clearopensmtp", 100): CHECKED,
     ("clearopensmtp", 111): CHECKED,
+    ("qmail-rcptcheck", 0): "tests/system/test_rcptcheck.py", ("qmail-rcptcheck", 1): "tests/system/test_rcptcheck.py",
     ("vrcptcheck", 0): ASKED, ("vrcptcheck", 1): ASKED, ("vrcptcheck", 111): ASKED,
     ("vverifypw", 0): ASKED, ("vverifypw", 1): ASKED, ("vverifypw", 111): ASKED,
 }

@@ -238,7 +238,8 @@ def test_defaults_are_those_of_the_programs(entry):
         "concurrencylocal": 'send.controls.CONCURRENCY["local"]', "concurrencyperip": "smtp.server.TOTAL//2",
         "concurrencypop3": "programs.qmail_popup.SESSIONS", "concurrencyqmqp": "qmtp.server.TOTAL",
         "concurrencyqmtp": "qmtp.server.TOTAL", "concurrencyremote": 'send.controls.CONCURRENCY["remote"]',
-        "maxrecipients": "smtp.policy.RECIPIENTS", "pop3checker": "programs.qmail_popup.CHECKER.decode()",
+        "maxrecipients": "smtp.policy.RECIPIENTS", "maxunknown": "smtp.policy.UNKNOWN",
+        "pop3checker": "programs.qmail_popup.CHECKER.decode()",
         "queuelifetime": "send.controls.LIFETIME", "timeoutconnect": "smtp.remote.CONNECT_TIMEOUT",
         "timeoutremote": "smtp.remote.REMOTE_TIMEOUT", "timeoutsmtpd": "smtp.policy.TIMEOUT"}
     if entry.name in known and "." in known[entry.name]:
@@ -264,7 +265,8 @@ def test_ports_without_a_list_are_those_of_the_servers(name, expression):
 #  program       long options beyond those of base.options
 LISTENERS = ("qmail-smtpd", "qmail-popup", "qmail-qmtpd", "qmail-qmqpd")
 LONG = {**dict.fromkeys(LISTENERS, {"-listen"}), "qmail-send": {"-wide-remote"}, "qmail-rspawn": {"-wide"},
-        "qmail-queue": {"-service", "-follow"}, "qmailctl": {"-home", "-smtp", "-pop3", "-venv", "-start"}}
+        "qmail-queue": {"-service", "-follow"}, "qmail-rcptcheck": {"-service"},
+        "qmailctl": {"-home", "-smtp", "-pop3", "-venv", "-start"}}
 SHORT = dict.fromkeys(LISTENERS, "v")
 PASSES_ON = {"qmail-start"}         # options of programs that it starts
 

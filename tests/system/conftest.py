@@ -49,6 +49,10 @@ class Mail:
             except smtplib.SMTPDataError as why:
                 return why.smtp_code, why.smtp_error
 
+    def unchecked(self):
+        """Let RCPT accept recipients without asking whether they have a mailbox, from the next connection on."""
+        self.control("rcptcheck", "0")
+
     def sendmail(self, person, *arguments, text=b"Subject: test\n\nhello\n", program="sendmail"):
         """bin/sendmail run by a person; the CompletedProcess."""
         return subprocess.run(["runuser", "-u", person.name, "--", f"{self.home}/bin/{program}", *arguments],
@@ -174,7 +178,7 @@ class Mail:
         def ready():
             try:
                 with self.smtp(timeout=5):
-                    return self.ctl("stat")[1].count(": up") == 3 and self.service()
+                    return self.ctl("stat")[1].count(": up") == 4 and self.service()
             except (OSError, smtplib.SMTPException):
                 return False
         self.wait(ready)
@@ -185,7 +189,7 @@ def mail(system):
     """The running installation that tests share. Changed control files are read again afterwards."""
     found = Mail(system)
     yield found
-    if set(found.undo()) - {"smtproutes", "rcpthosts", "tcp.smtp", "databytes"}:
+    if set(found.undo()) - {"smtproutes", "rcpthosts", "tcp.smtp", "databytes", "rcptcheck"}:
         found.restart()
 
 
@@ -200,7 +204,7 @@ def own_mail(own):
     """`own`, running; afterwards its settings are as before."""
     own.up()
     yield own
-    if set(own.undo()) - {"smtproutes"}:
+    if set(own.undo()) - {"smtproutes", "rcptcheck"}:
         own.restart()
     own.up()
 

@@ -54,6 +54,13 @@ def everybody(mail, person):
     [found["lspawn"]] = [[process] for process in spawn if process.uid == 0]
     found["resolver"] = [process for process in spawn if process.uid == uid("qmailp")]
     found["warm"] = [process for process in spawn if process.uid not in (0, uid("qmailp"))]
+    check = found.pop("qmail-rcptcheck")
+    found["rcptcheck"] = [process for process in check if process.uid == 0]
+    found["rcptfront"] = [process for process in check if process.uid == uid("qmailp") and LOG in process.fds.values()
+                          and EVENTS not in process.fds.values() and list(process.fds.values()).count("socket") > 1]
+    found["rcptresolver"] = [process for process in check if process.uid == uid("qmailp")
+                             and process not in found["rcptfront"]]
+    found["rcptlook"] = [process for process in check if process.uid not in (0, uid("qmailp"))]
     popup = found.pop("qmail-popup")
     found["authenticator"] = [process for process in popup if process.uid == 0]
     [authenticator] = found["authenticator"]
@@ -79,11 +86,13 @@ def test_who_they_are(everybody, person):
         "guardian": role("qmailq", "qmail", "nofiles"), "service": role("qmailq", "qmail", "nofiles"),
         "qmail-log": role("qmaill", "nofiles"), "resolver": role("qmailp", "nofiles"),
         "smtpd": role("qmaild", "nofiles"), "smtpworker": role("qmaild", "nofiles"),
+        "rcptcheck": ([0] * 4, [gid("qmail")] * 4, [gid("qmail")]),
+        "rcptfront": role("qmailp", "nofiles"), "rcptresolver": role("qmailp", "nofiles"),
         "front": role("qmaild", "nofiles"), "popworker": role("qmaild", "nofiles"), "pop3d": itself,
     }
-    warm = everybody.pop("warm")
-    assert itself in [(process.uids, process.gids, process.groups) for process in warm]
-    for process in warm:
+    for name in ("warm", "rcptlook"):
+        assert itself in [(process.uids, process.gids, process.groups) for process in everybody[name]]
+    for process in everybody.pop("warm") + everybody.pop("rcptlook"):
         assert len({*process.uids}) == len({*process.gids}) == 1 and process.groups == process.gids[:1]
     assert set(everybody) == set(expected)
     for name, processes in everybody.items():
@@ -100,13 +109,13 @@ def test_nobody_but_root_has_capabilities(everybody):
 def test_rights_that_cannot_come_back(everybody):
     """No set-uid program helps whoever takes over one of these."""
     for name in ("qmail-send", "qmail-rspawn", "qmail-clean", "guardian", "service", "smtpworker", "front",
-                 "popworker"):
+                 "popworker", "rcptcheck", "rcptfront", "rcptresolver", "rcptlook"):
         for process in everybody[name]:
             assert process.no_new_privs, name
 
 
 def test_secrets_are_not_dumpable(everybody):
-    for name in ("warm", "resolver", "smtpworker"):
+    for name in ("warm", "resolver", "smtpworker", "rcptfront", "rcptresolver", "rcptlook"):
         for process in everybody[name]:
             assert not process.dumpable, name
 
@@ -115,7 +124,7 @@ def test_umasks(everybody):
     expected = {"qmail-send": 0o077, "lspawn": 0o077, "warm": 0o077, "resolver": 0o077, "qmail-rspawn": 0o077,
                 "qmail-clean": 0o077, "guardian": 0o033, "service": 0o033, "authenticator": 0o077, "front": 0o077,
                 "popworker": 0o077, "pop3d": 0o077, "qmail-log": 0o027, "qmailctl": 0o022, "smtpd": 0o022,
-                "smtpworker": 0o022}
+                "smtpworker": 0o022, "rcptcheck": 0o077, "rcptfront": 0o077, "rcptresolver": 0o077, "rcptlook": 0o077}
     for name, processes in everybody.items():
         assert {process.umask for process in processes} == {expected[name]}, name
 
@@ -125,7 +134,8 @@ def test_where_they_stand(everybody, mail, person):
     expected = {"qmail-send": queue, "qmail-clean": queue, "guardian": queue, "service": queue,
                 "lspawn": f"{queue}/mess", "resolver": f"{queue}/mess", "qmail-rspawn": f"{queue}/mess", "warm": "/",
                 "pop3d": f"{person.home}/Maildir", "authenticator": "/", "front": "/", "popworker": "/",
-                "qmailctl": "/", "smtpd": "/", "smtpworker": "/"}
+                "qmailctl": "/", "smtpd": "/", "smtpworker": "/", "rcptcheck": "/", "rcptfront": "/",
+                "rcptresolver": "/", "rcptlook": "/"}
     for name, where in expected.items():
         assert {process.cwd for process in everybody[name]} == {where}, name
 
@@ -158,9 +168,22 @@ def test_what_the_smtp_side_holds(everybody):
     [parent] = everybody["smtpd"]
     holds(parent, NULL, LOG, LOG, "pipe", "pipe", TABLE, EVENTS, sockets=1)
     for worker in everybody["smtpworker"]:
-        fds = [what for what in worker.fds.values() if what != "control/tcp.smtp.cdb"]     # open once it has been asked
-        assert collections.Counter(fds) == collections.Counter(
-            [NULL, LOG, LOG, "pipe", "pipe", TABLE, EVENTS, EVENTS, *["socket"] * 3])
+        fds = collections.Counter(worker.fds.values())
+        del fds["control/tcp.smtp.cdb"]         # open once it has been asked, like the way to qmail-rcptcheck
+        sockets = fds.pop("socket")
+        assert fds == collections.Counter([NULL, LOG, LOG, "pipe", "pipe", TABLE, EVENTS, EVENTS]) and sockets in (3, 4)
+
+
+def test_what_the_recipient_check_holds(everybody):
+    [root], [front] = everybody["rcptcheck"], everybody["rcptfront"]
+    holds(root, NULL, LOG, LOG, "pipe", "pipe", NULL, NULL, ".",
+          sockets=1 + len(everybody["rcptresolver"]) + len(everybody["rcptlook"]))
+    talking = sum(list(worker.fds.values()).count("socket") == 4 for worker in everybody["smtpworker"])
+    holds(front, NULL, NULL, LOG, "pipe", "pipe", sockets=2 + talking)
+    for process in everybody["rcptresolver"]:
+        assert process.fds == {0: NULL, 1: NULL, 2: LOG, 3: "socket"}
+    for process in everybody["rcptlook"]:
+        assert process.fds == {0: NULL, 1: NULL, 2: NULL, 3: "socket", 4: ".", 5: NULL}
 
 
 def test_what_the_pop3_side_holds(everybody):
@@ -190,6 +213,7 @@ def test_root_by_assignment_waits(make_system):
             f.write("=chief:root:0:0:/root:::\n.\n")
         subprocess.run([f"{home}/bin/qmail-newu"], check=True)
     mail = make_system(assign)
+    mail.unchecked()
     mail.send("s@a.example", "chief@localhost")
     mail.wait(lambda: "deferral: Not_allowed_to_perform_deliveries_as_root./" in mail.log())
     assert len(mail.queued()) == 1

@@ -57,11 +57,13 @@ def test_who_everybody_is(system):
         "qmail-queue": [who("qmailq", "qmail", "nofiles")],
         "qmail-log": [who("qmaill", "nofiles")],
         "qmail-smtpd": [who("qmaild", "nofiles")],
+        "qmail-rcptcheck": [who("root", "qmail"), who("qmailp", "nofiles"), who("alias", "nofiles")],
     }
 
     def as_promised(name, process):
-        if name == "qmail-lspawn" and process["uids"][0] >= 1000 and process["groups"] == process["gids"][:1]:
-            return len(set(process["uids"])) == len(set(process["gids"])) == 1     # a warm qmail-local
+        if process["uids"][0] >= 1000 and process["groups"] == process["gids"][:1] and name in (
+                "qmail-lspawn", "qmail-rcptcheck"):         # a warm qmail-local; one that looks as the user
+            return len(set(process["uids"])) == len(set(process["gids"])) == 1
         return name not in allowed or {key: process[key] for key in ("uids", "gids", "groups")} in allowed[name]
 
     def wrong():
@@ -73,11 +75,11 @@ def test_who_everybody_is(system):
 
 def test_nobody_is_root_who_need_not_be(system):
     comes_to(lambda: {name for name, process in processes(system.home) if 0 in process["uids"]},
-             {"qmail-lspawn", "qmail-popup", "qmailctl"})
+             {"qmail-lspawn", "qmail-popup", "qmailctl", "qmail-rcptcheck"})
 
 
 def test_who_can_never_gain_rights(system):
-    confined = {"qmail-clean", "qmail-rspawn", "qmail-queue", "qmail-log"}
+    confined = {"qmail-clean", "qmail-rspawn", "qmail-queue", "qmail-log", "qmail-rcptcheck"}
     comes_to(lambda: {(name, process["no_new_privs"]) for name, process in processes(system.home) if name in confined},
              {(name, 1) for name in confined})
 
@@ -85,13 +87,13 @@ def test_who_can_never_gain_rights(system):
 def test_where_everybody_is(system):
     queue = f"{system.home}/queue"
     wanted = {("qmail-send", queue), ("qmail-clean", queue), ("qmail-queue", queue), ("qmail-lspawn", f"{queue}/mess"),
-              ("qmail-rspawn", f"{queue}/mess"), ("qmailctl", "/")}
+              ("qmail-rspawn", f"{queue}/mess"), ("qmailctl", "/"), ("qmail-rcptcheck", "/")}
     comes_to(lambda: wanted - {(name, process["cwd"]) for name, process in processes(system.home)}, set())
 
 
 def test_what_dies_is_started_again_and_mail_flows_on(system, person):
     import smtplib
-    for name in ("smtpd", "send", "pop3d"):
+    for name in ("smtpd", "send", "pop3d", "rcptcheck"):
         before = system.pid(name)
         os.kill(before, signal.SIGKILL)
         system.wait(lambda: os.path.exists(f"{system.home}/run/{name}.pid") and system.pid(name) != before)
@@ -108,13 +110,13 @@ def test_what_dies_is_started_again_and_mail_flows_on(system, person):
 
 
 def test_doctor_finds_nothing(system):
-    system.wait(lambda: system.ctl("stat")[1].count(": up") == 3)
+    system.wait(lambda: system.ctl("stat")[1].count(": up") == 4)
     assert system.ctl("doctor") == (0, "all is as it should be\n")
 
 
 def test_stop_and_start(system):
     assert system.ctl("stop")[0] == 0
     comes_to(lambda: processes(system.home), [])          # the spawners end when they see that qmail-send has
-    assert system.ctl("stat")[1].count(": down") == 3
+    assert system.ctl("stat")[1].count(": down") == 4
     assert system.ctl("start") == (0, "")
-    assert system.ctl("stat")[1].count(": up") == 3
+    assert system.ctl("stat")[1].count(": up") == 4

@@ -1,0 +1,1 @@
+"""Whether a recipient has a mailbox, asked before the message is accepted."""
