@@ -103,8 +103,10 @@ place=$1 home=$2 options=$3
 mkdir "$place/vpopmail" "$place/vpopmail/bin" "$place/vpopmail/etc" "$place/vpopmail/domains"
 for program in "$home"/bin/*; do ln -s "$program" "$place/vpopmail/bin/"; done
 printf %s "$options" >"$place/vpopmail/options"
-mount --bind "$place/passwd" /etc/passwd
-mount --bind "$place/group" /etc/group
+cp -a /etc "$place/etc"
+cat "$place/passwd" >"$place/etc/passwd"
+cat "$place/group" >"$place/etc/group"
+mount --bind "$place/etc" /etc
 chown -R vpopmail:vchkpw "$place/vpopmail"
 shift 3
 exec "$@"
@@ -126,7 +128,6 @@ def vpopmail_home(suite, home, place):
     for file, name, entry in accounts:
         with open(f"{place}/{file}", "w", encoding="utf-8") as f:
             f.write(with_entry(f"/etc/{file}", name, entry))
-        os.chmod(f"{place}/{file}", 0o644)
     os.chmod(place, 0o755)
     return ["unshare", "--mount", "sh", "-c", FILL, "sh", place, home, OPTIONS.get(suite, RECORDED)]
 
