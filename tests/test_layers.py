@@ -12,7 +12,11 @@ ACROSS = {                          # what modules of one level may share
     ("vpopmail", "delivery.command"), ("vpopmail", "delivery.dotqmail"), ("vpopmail", "delivery.message"),
     ("delivery", "vpopmail.delivery"),      # vdelivermail in a .qmail file, without a process of its own
     ("spawn", "delivery.copies"), ("vpopmail", "delivery.copies"),      # which delivery it is
-    ("install", "vpopmail.home"),   # which home is made, or taken over
+    ("install", "vpopmail.home"),   # which home is made, or taken over,
+    ("install", "vpopmail.roaming"), ("install", "vpopmail.files"),     # and whose rules SMTP follows
+    ("install", "imap.place"), ("install", "imap.settings"), ("install", "imap.dovecot_settings"),
+    *(("imap", f"vpopmail.{part}") for part in (            # IMAP servers of others on its accounts
+        "accounts assign checker errors files flags home login loginlog names roaming userdir users".split())),
     ("smtp", "rcptcheck.client"), ("smtp", "rcptcheck.flow"), ("smtp", "rcptcheck.wire"),       # who asks
     ("install", "rcptcheck.client"), ("install", "rcptcheck.wire"),
     ("rcptcheck", "send.routing"), ("rcptcheck", "send.rewrite"),      # it answers as they would: where mail goes,
@@ -92,7 +96,7 @@ def test_dangerous_calls_stand_in_one_place(module, pattern):
 
 # Protocols, formats and decisions: no descriptor, no socket, no clock, so that a test or a fuzzer can feed them.
 PURE = """base/address base/header base/number base/options base/received delivery/environment delivery/loop
-    inject/addresses inject/environment inject/fields inject/rewrite inject/tokens pop3/session pop3/wire
+    imap/wire inject/addresses inject/environment inject/fields inject/rewrite inject/tokens pop3/session pop3/wire
     qmtp/qmqp qmtp/qmtp qmtp/session qmtp/wire queue/names send/messages send/rewrite send/scheduler
     smtp/client smtp/commands smtp/data smtp/data_writer smtp/grammar smtp/refusing smtp/reports smtp/session
     rcptcheck/wire spawn/ending spawn/wire users/assign users/lookup""".split()
