@@ -44,8 +44,9 @@ def module(virtual, programs):
     """module(data, *words): (exit code, standard output, standard error)."""
     def run(data, *words, **environ):
         words = [word.replace("BIN", programs) for word in words]
-        done = subprocess.run(["sh", "-c", 'exec 3<&0 </dev/null; exec "$0" "$@"', f"{virtual.home}/bin/authvchkpw", *words],
-                              input=data if isinstance(data, bytes) else data.encode(), capture_output=True, timeout=60,
+        shell = 'exec 3<&0 </dev/null; exec "$0" "$@"'
+        done = subprocess.run(["sh", "-c", shell, f"{virtual.home}/bin/authvchkpw", *words], capture_output=True,
+                              input=data if isinstance(data, bytes) else data.encode(), timeout=60,
                               env={"PATH": os.environ["PATH"], **environ})
         return done.returncode, done.stdout.decode(), done.stderr.decode()
     return run

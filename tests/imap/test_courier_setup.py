@@ -83,8 +83,10 @@ def test_with_the_rest_of_qmail(courier):
 
 
 def test_nothing_is_exported_but_the_settings(courier):
-    with open(f"{courier.tree}/run/imapd.pid", encoding="ascii") as f, open(f"/proc/{f.read().strip()}/environ", "rb") as e:
-        names = {entry.partition(b"=")[0] for entry in e.read().split(b"\0") if entry}
+    with open(f"{courier.tree}/run/imapd.pid", encoding="ascii") as f:
+        pid = f.read().strip()
+    with open(f"/proc/{pid}/environ", "rb") as f:
+        names = {entry.partition(b"=")[0] for entry in f.read().split(b"\0") if entry}
     assert {b"IMAP_CAPABILITY", b"IMAP_STARTTLS", b"TLS_CERTFILE", b"MAILDIRPATH"} <= names
     assert not names & {b"HOME", b"USER", b"PATH", b"front", b"name"}
 
@@ -144,9 +146,9 @@ def test_another_place_and_debians_own_in_the_way(elsewhere):
 
 
 def test_without_courier(virtual, tmp_path):
-    done = subprocess.run(["unshare", "-m", "sh", "-c", 'mount -t tmpfs none /usr/sbin && exec "$0" imap courier --courier "$1"',
-                           f"{virtual.home}/bin/qmailctl", tmp_path], capture_output=True, text=True, timeout=60)
-    assert done.returncode == 111 and "install Debian's packages courier-imap" in done.stderr
+    shell = 'mount -t tmpfs none /usr/sbin && exec "$0" imap courier --courier "$1"'
+    status, output = run("unshare", "-m", "sh", "-c", shell, f"{virtual.home}/bin/qmailctl", str(tmp_path))
+    assert status == 111 and "install Debian's packages courier-imap" in output
 
 
 def test_usage(virtual):
@@ -186,7 +188,8 @@ def test_a_certificate(mkimapdcert, template):
     assert run(f"{mkimapdcert}/sbin/mkimapdcert") == (1, f"{target} already exists.\n")
 
 
-@pytest.mark.parametrize("text", ["[ req ]\nprompt = no\ndistinguished_name = none\n", "serial = x\nexpiration_days = = =\n(\n"])
+@pytest.mark.parametrize("text", ["[ req ]\nprompt = no\ndistinguished_name = none\n",
+                                  "serial = x\nexpiration_days = = =\n(\n"])
 def test_nothing_is_left_of_one_that_fails(mkimapdcert, text):
     (mkimapdcert / "etc/imapd.cnf").write_text(text)
     assert run(f"{mkimapdcert}/sbin/mkimapdcert")[0] == 1
