@@ -37,11 +37,11 @@ import time
 from ..base import accounts, child, control, deadline, endpoint, errors, home, lock, pidfile, prot, sig
 from ..base.errors import Temporary
 from ..install import doctor, hands, services, startup, supervise
+from ..queue import suspects
+from ..rcptcheck import wire as rcptcheck
 
 OPTIONS = {"--home": "home", "--smtp": "smtp", "--pop3": "pop3", "--venv": "venv", "--start": None}
 STARTING = 15                       # s to wait for the services to answer
-from ..queue import suspects
-from ..rcptcheck import wire as rcptcheck
 STOPPING = 60                       # s to wait for deliveries under way; they are finished in any case
 
 
@@ -388,6 +388,6 @@ def usage():
 
 
 VERBS = {"install": install, "start": start, "stop": stop, "restart": restart, "stat": stat, "queue": queue,
-         "doqueue": doqueue, "reload": reload, "cdb": cdb, "pause": pause, "cont": cont, "doctor": check,
+         "release": release, "doqueue": doqueue, "reload": reload, "cdb": cdb, "pause": pause, "cont": cont,
+         "doctor": check,
          "password": password, "vpopmail": vpopmail, "run": run, "help": usage}
-         "release": release,
