@@ -28,12 +28,12 @@ def add(options):
         command.say(b"Error: real domain and alias domain are the same!")
         return command.usage(USAGE)
     found, other = assign.find(real), assign.find(alias)
-    if found and other:
+    if found and other and not domains.unfinished_alias(found, other):
         command.say(b"Error: Both domains already exist, unable to create alias.")
         return command.FAILED
     if not found and not other:
         command.say(b"Error: Neither '%b' or '%b'  exist, unable to create alias." % (real, alias))
         return command.FAILED
-    domains.add_alias(alias if found else real, found or other)
-    domains.tell_qmail_send()
+    new, known = (real, other) if not found or found.alias else (alias, found)
+    domains.add_alias(new, known)
     return 0

@@ -5,7 +5,7 @@
 Makes DIR/domains/DOMAIN (DIR is VPOPHOME, -d's, or the home of -u's user) for uid:gid, tells qmail about it
 (users/assign and cdb, control/rcpthosts or morercpthosts, virtualdomains, locals), makes the user postmaster and
 lets qmail-send read its control files again (not with -O). Mail for unknown users bounces, or goes where -e says:
-to an address, or into the mailbox of that name.
+to an address, or into the mailbox of that name. What a crash left half made is completed by the same command.
 
 Exit codes: 0 done (and for the usage text); 228 to 255 vpopmail's errors (see vpopmail/errors.py), told on
 standard output; 111 a temporary trouble.
@@ -57,9 +57,7 @@ def add(options):
     except KeyError:
         command.say(b"Error: user ", given[b"u"], b" not found in /etc/passwd")
         return command.FAILED
-    domains.check_name(name)
-    if assign.find(name) is not None:
-        raise Refused("DOMAIN_ALREADY_EXISTS")
+    domains.check_new(name)
     unknown = given.get(b"e", domains.BOUNCE)
     if b"@" in unknown:
         names.parse(unknown)            # it becomes part of a command line
@@ -71,9 +69,7 @@ def add(options):
     elif clear is None:
         clear = command.ask_password(b"postmaster")
     users.check_fields(clear)
-    domain = domains.add(name, base, uid, gid, unknown)
-    if b"O" not in given:
-        domains.tell_qmail_send()
+    domain = domains.add(name, base, uid, gid, unknown, tell=b"O" not in given)
     try:
         users.add(domain, b"postmaster", clear, b"Postmaster", quota)
     except Refused as why:

@@ -43,5 +43,4 @@ def remove(options):
             command.say(b"   use -f to force delete of domain and all aliases")
             return 0
     domains.delete(domain, lambda text: command.complain(b"Warning: ", text))
-    domains.tell_qmail_send()
     return 0

@@ -9,6 +9,7 @@ from ..base import maildirsize
 from . import (accounts, assign, daemon_files, domains, flags, home, ipmap, limits, names, passwords, quotas, userdir,
                users, valias)
 from .daemon_replies import Reply
+from .errors import Refused
 from .place import Inside, within
 
 CREATE, MODIFY, DELETE = 1, 2, 4    # bits of a limits file's permissions: what is not allowed
@@ -206,12 +207,14 @@ def add_domain(session, rest):
     name = names.lower(name)
     if not clear:
         raise Reply(7, 702, b"Password Required")
-    domains.check_name(name)
-    if assign.find(name) is not None:
-        raise Reply(16, 703, b"Domain already exists")
+    try:
+        domains.check_new(name)
+    except Refused as why:
+        if why.name != "DOMAIN_ALREADY_EXISTS":
+            raise
+        raise Reply(16, 703, b"Domain already exists") from None
     users.check_fields(clear)
     domain = domains.add(name, home.vpophome(), *home.ids())
-    domains.tell_qmail_send()
     users.add(domain, b"postmaster", clear, b"Postmaster")
 
 
@@ -224,13 +227,11 @@ def add_alias_domain(session, rest):
     if assign.find(alias) is not None:
         raise Reply(16, 804, b"Domain already exists")
     domains.add_alias(alias, real)
-    domains.tell_qmail_send()
 
 
 def del_domain(session, rest):
     system(session, 901)
     domains.delete(domain_of(session, rest, 902), lambda text: None)
-    domains.tell_qmail_send()
 
 
 def dom_info(session, rest):

@@ -1,7 +1,8 @@
 """Making and removing virtual domains.
 
-Steps are in such an order that a domain is whole before mail comes for it, and no mail comes any more when it
-goes; each step can be done again after a crash.
+Steps are in such an order that mail is taken for a domain when all else is ready for it, and that no mail comes any
+more when it goes; users/assign, by which a domain is known to exist, comes before the steps that a crash may leave
+undone, and goes after them, so the same command again does the rest.
 """
 import os
 import shutil
@@ -10,7 +11,7 @@ import time
 
 from ..base import pidfile, sig
 from ..base.errors import Temporary
-from . import assign, files, hashdirs, home, lists, names, onchange
+from . import accounts, assign, files, hashdirs, home, lists, names, onchange
 from .errors import Refused
 from .place import Inside
 
@@ -30,19 +31,34 @@ def check_name(name):
         raise Refused("INVALID_DOMAIN_NAME")
 
 
-def add(name, base, uid, gid, unknown=BOUNCE):
-    """Make the domain below BASE/domains for uid:gid; returns the Domain. unknown: what vdelivermail does with
-    mail for users that do not exist; a name without @ is a mailbox of the domain. Raises Refused."""
+def check_new(name):
+    """Raises Refused for a name that no new domain can have. One that a crash left half made can be made again."""
     check_name(name)
-    if assign.find(name) is not None:
+    known = assign.find(name)
+    if known is not None and not half_made(known):
         raise Refused("DOMAIN_ALREADY_EXISTS")
-    directory = make_directory(name, base, uid, gid)
-    domain = assign.Domain(name, name, uid, gid, directory)
+
+
+def half_made(domain):
+    """True for a real domain whose mail nobody takes, or that never got its first user."""
+    return not domain.alias and os.path.isdir(domain.directory) and (
+        not lists.takes_mail(domain.name) or not accounts.store(domain).count())
+
+
+def add(name, base, uid, gid, unknown=BOUNCE, tell=True):
+    """Make the domain below BASE/domains for uid:gid; returns the Domain. unknown: what vdelivermail does with
+    mail for users that do not exist; a name without @ is a mailbox of the domain. tell: let qmail-send know.
+    Raises Refused."""
+    check_new(name)
+    domain = assign.find(name)
+    if domain is None:
+        domain = assign.Domain(name, name, uid, gid, make_directory(name, base, uid, gid))
+        accounts.begin(domain)
     if unknown != BOUNCE and b"@" not in unknown:
-        unknown = b"%b/%b" % (directory, unknown)
+        unknown = b"%b/%b" % (domain.directory, unknown)
     with Inside(domain):
         files.replace(b".qmail-default", b"| %b '' %b\n" % (home.path(b"bin", b"vdelivermail"), unknown), PRIVATE)
-    register(name, domain)
+    register(name, domain, tell)
     onchange.tell(b"add_domain", name)
     return domain
 
@@ -112,22 +128,27 @@ def add_alias(alias, real):
     onchange.tell(b"add_alias_domain", b"%b %b" % (alias, real.real))
 
 
-def register(name, domain):
-    """Tell qmail that mail for `name` belongs to a domain."""
+def unfinished_alias(one, other):
+    """True if one of the Domains is an alias of the other that a crash left half made."""
+    alias, real = (one, other) if one.alias else (other, one)
+    return alias.alias and not real.alias and alias.real == real.real and not lists.takes_mail(alias.name)
+
+
+def register(name, domain, tell=True):
+    """Tell qmail that mail for `name` belongs to a domain: qmail-send before qmail-smtpd, else a message that comes
+    in between would be sent to the MX of the domain, which is this host."""
     with lists.Assign() as table:
         table.insert(assign_line(name, domain))
-    lists.take_mail(name)
+    lists.take_mail(name, tell_qmail_send if tell else lambda: None)
 
 
 def assign_line(name, domain):
     return b"+%b-:%b:%d:%d:%b:-::" % (name, domain.real, domain.uid, domain.gid, domain.directory)
 
 
-def unregister(name, domain):
-    """Tell qmail that nobody takes mail for `name` any more."""
-    lists.refuse_mail(name)
+def forget(name):
+    """Take a name out of users/assign."""
     with lists.Assign() as table:
-        table.remove(assign_line(name, domain))
         prefix = b"+%b-:" % name
         table.found = [line for line in table.found if not line.startswith(prefix)]
 
@@ -136,33 +157,42 @@ def delete(domain, warn):
     """Remove a domain with everything in it, or just the name if it is an alias. warn(text): what was not as it
     should be."""
     onchange.tell(b"del_domain", b"%b alias of %b" % (domain.name, domain.real) if domain.alias else domain.name)
-    if domain.alias:
-        unregister(domain.name, domain)
-        return
-    for name in assign.aliases(domain.real):
-        unregister(name, domain)
-    unregister(domain.real, domain)
-    gone = not os.path.isdir(domain.directory)
-    if gone:
+    for name in [] if domain.alias else assign.aliases(domain.real):
+        lists.refuse_mail(name)
+        forget(name)
+    lists.refuse_mail(domain.name)
+    tell_qmail_send()
+    if not domain.alias:
+        accounts.end(domain)
+    gone = domain.alias or remove_tree(domain, warn)
+    forget(domain.name)
+    if not domain.alias:
+        if not gone:
+            warn(b"Failed to delete directory tree: " + domain.real)
+        count_domain(domain.uid, domain.gid, lambda: hashdirs.remove(mode=lists.MODE))
+
+
+def remove_tree(domain, warn):
+    """Remove the domain's directory; False if it is still there, or was not there."""
+    if not os.path.isdir(domain.directory):
         warn(b"Could not access (%b)" % domain.directory)
         warn(b"Failed to delete dir_control for " + domain.real)
-        warn(b"Failed to delete directory tree: " + domain.real)
-    count_domain(domain.uid, domain.gid, lambda: hashdirs.remove(mode=lists.MODE))
-    if gone:
-        return
+        return False
     try:
         if os.path.islink(domain.directory):
             os.unlink(domain.directory)
         else:
             shutil.rmtree(domain.directory)
     except OSError:
-        warn(b"Failed to delete directory tree: " + domain.real)
+        return False
+    return True
 
 
 def user_count(domain):
     """How many users the domain counts."""
+    store = accounts.store(domain)
     with Inside(domain):
-        return hashdirs.count()
+        return hashdirs.count(store.directories)
 
 
 def tell_qmail_send():

@@ -47,10 +47,15 @@ def form(lines):
 
 class Edited:
     """with Edited("rcpthosts") as lines: lines.found may be changed; the new file is put in place at the end,
-    under vpopmail's lock, if anything changed or the file was not there."""
+    under vpopmail's lock, if anything changed or the file was not there. `path`, `new`: the file, and what it is
+    written as first (whoever holds the lock overwrites what a killed program left there); `compiled`: the cdb that is
+    made from it, or None."""
+
+    compiled = None
 
     def __init__(self, name, directory="control"):
         self.path = os.fsencode(home.path(directory, name))
+        self.new = self.path + b".tmp"
         self._lock = files.Locked(self.path + b".lock")
 
     def __enter__(self):
@@ -66,13 +71,36 @@ class Edited:
 
     def __exit__(self, problem, *rest):
         try:
-            if problem is None and (self.found != self._before or not self.exists):
+            if problem is None and (self.found != self._before or not self.exists or self.stale()):
                 self.put()
         finally:
             self._lock.__exit__()
 
+    def stale(self):
+        """True if a crash came between the file and its cdb, or somebody edited the file."""
+        if not self.compiled:
+            return False
+        try:
+            return os.stat(self.compiled).st_mtime_ns < os.stat(self.path).st_mtime_ns
+        except FileNotFoundError:
+            return True
+
     def put(self):
-        files.replace(self.path, form(self.found), MODE)
+        files.replace(self.path, form(self.found), MODE, self.new)
+
+    def put_both(self, text, records):
+        """The file and its cdb: both are on the disk before the first is renamed, and the cdb is not the older one."""
+        temporary = self.compiled + b".tmp"
+        files.write(self.new, text, MODE)
+        try:
+            write_cdb(temporary, records)
+        except BaseException:
+            files.remove(self.new)
+            files.remove(temporary)
+            raise
+        os.rename(self.new, self.path)
+        os.rename(temporary, self.compiled)
+        files.sync_directory(os.path.dirname(self.path))
 
     def insert(self, line):
         self.found = insert(self.found, line, self.path)
@@ -89,6 +117,7 @@ class Assign(Edited):
 
     def __init__(self):
         super().__init__("assign", "users")
+        self.compiled = os.fsencode(home.path("users", "cdb"))
 
     def __enter__(self):
         super().__enter__()
@@ -99,17 +128,7 @@ class Assign(Edited):
 
     def put(self):
         text = form([*self.found, b"."])
-        compiled = os.fsencode(home.path("users", "cdb"))
-        temporary = b"%b.%d" % (self.path, os.getpid())
-        files.write(temporary, text, MODE)
-        try:
-            write_cdb(compiled + b".tmp", table.records(text))
-        except BaseException:
-            os.unlink(temporary)
-            raise
-        os.rename(temporary, self.path)
-        os.rename(compiled + b".tmp", compiled)
-        files.sync_directory(os.path.dirname(self.path))
+        self.put_both(text, table.records(text))
 
 
 class MoreRcpthosts(Edited):
@@ -117,6 +136,7 @@ class MoreRcpthosts(Edited):
 
     def __init__(self):
         super().__init__("morercpthosts")
+        self.compiled = self.path + b".cdb"
 
     def __exit__(self, problem, *rest):
         if problem is None and not self.exists and not self.found:
@@ -125,18 +145,12 @@ class MoreRcpthosts(Edited):
         return super().__exit__(problem, *rest)
 
     def put(self):
-        compiled = self.path + b".cdb"
         if not self.found:
-            files.remove(compiled)
+            files.remove(self.compiled)
             files.remove(self.path)
             return
         text = form(self.found)
-        temporary = b"%b.%d" % (self.path, os.getpid())
-        files.write(temporary, text, MODE)
-        write_cdb(compiled + b".tmp", ((line, b"") for line in control.entries(text.lower())))
-        os.rename(temporary, self.path)
-        os.rename(compiled + b".tmp", compiled)
-        files.sync_directory(os.path.dirname(self.path))
+        self.put_both(text, ((line, b"") for line in control.entries(text.lower())))
 
 
 def write_cdb(path, records):
@@ -149,19 +163,34 @@ def write_cdb(path, records):
         os.close(fd)
 
 
-def take_mail(domain):
-    """Let qmail-smtpd take mail for a domain, and qmail-send give it to the domain's user."""
+def take_mail(domain, tell):
+    """Let qmail-send give mail for a domain to its user; tell() lets it know; then let qmail-smtpd take such mail."""
     with Edited("rcpthosts") as hosts:
         few = len(hosts.found) < FEW or domain in hosts.found
         if few:
             hosts.insert(domain)
+            give_to_owner(domain)
+            tell()
     if not few:
         with MoreRcpthosts() as hosts:
             hosts.insert(domain)
+            give_to_owner(domain)
+            tell()
+
+
+def give_to_owner(domain):
     with Edited("virtualdomains") as domains:
         domains.insert(b"%b:%b" % (domain, domain))
     with Edited("locals") as names:
         names.remove(domain)
+
+
+def takes_mail(domain):
+    """True if take_mail() was done for a domain."""
+    def has(name, line):
+        return line in read(os.fsencode(home.path("control", name)))
+    return has("virtualdomains", b"%b:%b" % (domain, domain)) and (
+        has("rcpthosts", domain) or has("morercpthosts", domain))
 
 
 def refuse_mail(domain):

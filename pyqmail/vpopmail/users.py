@@ -1,7 +1,9 @@
 """Making, changing and removing the users of a domain: account, directories, Maildir, quota.
 
-A user's directory is made before the account and removed after it, so whoever finds the account finds a place
-for its mail; a directory that a crash left over is told of (EXIST_U_DIR) and not used for somebody else's mail.
+A new user's directory is made under another name, .new.USER, and takes its own right after the account was put in
+the store; that of one who goes becomes .gone.USER before his account is deleted. So a crash leaves nothing in the way of
+the same command, and no mail for another user of that name; an account without its directory gets it with its first
+mail or login.
 """
 import os
 
@@ -12,6 +14,7 @@ from .place import Inside, within
 
 NEVER = b"0.0.0.0"                      # lastauth of a user who never logged in
 PRIVATE = 0o600
+NEW, GONE = b".new.", b".gone."         # no user's name starts with a dot
 
 
 def find_domain(name):
@@ -54,15 +57,19 @@ def add(domain, user, clear=b"", comment=None, quota=None, hash=None):
         raise Refused("USERNAME_EXISTS")
     quota = limits.get(domain).default_quota() if quota is None else quota
     with Inside(domain):
-        directory = make_directories(user)
+        directory = make_directories(user, store)
     account = accounts.Account(user, hashed, 1, 0, comment, b"%b/%b" % (domain.directory, directory), quota,
                                passwords.kept(clear) if hash is None else b"")
     try:
         store.add(account)
+        if store.logins and home.enabled(b"auth-logging"):
+            store.note_login(user, NEVER)
     except BaseException:
         with Inside(domain):
-            remove_tree(directory)
+            remove_tree(aside(directory, NEW))
         raise
+    with Inside(domain):
+        put_in_place(directory)
     if quotas.limits(quota):
         quotas.apply(domain, account)
     write_sqwebmail(domain, account)
@@ -70,24 +77,40 @@ def add(domain, user, clear=b"", comment=None, quota=None, hash=None):
     return account
 
 
-def make_directories(user):
-    """[HASH/]USER with its Maildir below the current directory; the name. Raises Refused EXIST_U_DIR, MD_FAILED."""
-    place = hashdirs.add() if home.enabled(b"users-big-dir") else b""
+def aside(directory, prefix):
+    """The name beside a user's directory under which it is made, or removed."""
+    place, slash, name = directory.rpartition(b"/")
+    return place + slash + prefix + name
+
+
+def make_directories(user, store):
+    """[HASH/].new.USER with its Maildir below the current directory; the name it is to have, [HASH/]USER. Raises Refused
+    EXIST_U_DIR, MD_FAILED."""
+    place = hashdirs.add(store.directories) if home.enabled(b"users-big-dir") else b""
     directory = b"%b/%b" % (place, user) if place else user
+    new = aside(directory, NEW)
+    if os.path.lexists(directory):
+        raise Refused("EXIST_U_DIR")
     try:
         if place:
             os.makedirs(place, 0o700, exist_ok=True)
-        os.mkdir(directory, 0o700)
-    except FileExistsError:
-        raise Refused("EXIST_U_DIR") from None
-    try:
-        maildir.make(directory + b"/Maildir")
-        if home.enabled(b"auth-logging"):
-            files.write(directory + b"/lastauth", NEVER, PRIVATE)
+        remove_tree(new)                # a crash left it
+        os.mkdir(new, 0o700)
+        maildir.make(new + b"/Maildir")
+        if home.enabled(b"auth-logging") and not store.logins:
+            files.write(new + b"/lastauth", NEVER, PRIVATE)
     except OSError as why:
-        remove_tree(directory)
+        remove_tree(new)
         raise Refused("MD_FAILED") from why
     return directory
+
+
+def put_in_place(directory):
+    """Give a new directory its name. One that was made meanwhile, with the first mail, stays."""
+    try:
+        os.rename(aside(directory, NEW), directory)
+    except OSError:
+        remove_tree(aside(directory, NEW))
 
 
 def delete(domain, user):
@@ -101,21 +124,39 @@ def delete(domain, user):
     if is_catchall(domain, account):
         raise Refused("CANT_DELETE_CATCHALL")
     onchange.tell(b"del_user", b"%b@%b" % (user, domain.real))
+    path = within(domain, account.directory).rstrip(b"/")
+    removable = path.strip(b"./") and b".." not in path.split(b"/")
+    with Inside(domain):
+        if removable:
+            put_aside(path)
     store.delete(user)
     with Inside(domain):
-        path = within(domain, account.directory)
         if home.enabled(b"users-big-dir"):
-            hashdirs.remove(os.path.dirname(path) if not path.startswith(b"/") else b"")
-        if path and path.strip(b"./") and b".." not in path.split(b"/"):
-            remove_tree(path)
-            if os.path.lexists(path):   # something in it is not the owner's
-                errors.say(b"Warning: Failed to delete directory tree: ", account.directory)
+            place = os.path.dirname(path) if not path.startswith(b"/") else b""
+            hashdirs.remove(place, table=store.directories)
+        for name in (path, aside(path, GONE)) if removable else ():     # mail may have made the first one once more
+            remove_tree(name)
+            if os.path.lexists(name):   # something in it is not the owner's
+                errors.say(b"Warning: Failed to delete directory tree: ", os.path.join(domain.directory, name))
+
+
+def put_aside(path):
+    """Let a user's directory be on its way out. What is left of an earlier one of that name goes."""
+    gone = aside(path, GONE)
+    remove_tree(gone)
+    try:
+        os.rename(path, gone)
+    except OSError:
+        pass                            # not there, or that earlier one still is: told of when it cannot be removed
 
 
 def remove_tree(path):
-    """Remove a directory with everything in it, as far as that is possible."""
+    """Remove a directory with everything in it, as far as that is possible; of a link just the link."""
     import shutil                       # 10 ms that adding a user does without
-    shutil.rmtree(path, ignore_errors=True)
+    if os.path.islink(path):
+        os.unlink(path)
+    else:
+        shutil.rmtree(path, ignore_errors=True)
 
 
 def is_catchall(domain, account):
@@ -154,6 +195,9 @@ def write_sqwebmail(domain, account):
 
 def last_login(domain, account):
     """(time, address) of lastauth; None if it is not there. The address of one who never came is NEVER."""
+    store = accounts.store(domain)
+    if store.logins:
+        return store.last_login(account.name)
     with Inside(domain):
         path = within(domain, account.directory) + b"/lastauth"
         try:
