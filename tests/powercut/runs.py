@@ -1,0 +1,188 @@
+"""Load runs and verifications, one after the other, and what came out altogether."""
+import collections
+import concurrent.futures
+import contextlib
+import json
+import os
+import shutil
+import signal
+import site
+import subprocess
+import sys
+import tempfile
+import time
+
+from tests.powercut import disk, world
+
+BATCH = 50                          # cuts of one load run; then the disk is a fresh one
+SOON = 0.5                          # of the cuts come shortly after a promise
+SHARED_MEMORY = "/dev/shm"
+ENOUGH = 3 << 30                    # bytes free there: the images are kept in memory
+SHOWN = 20                          # losses in a report
+WITHIN = ["unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc", "--propagation", "private"]
+
+
+def in_namespaces(parent, words):
+    """Run `python -m tests.powercut WORDS --within PLACE BACKING` in mount and pid namespaces, PLACE a new directory
+    in `parent`; its status. However this ends, nobody runs on, nothing stays mounted, no file is left."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
+    with contextlib.ExitStack() as stack:
+        place = tempfile.mkdtemp(prefix="pyqmail-powercut.", dir=parent)
+        stack.callback(shutil.rmtree, place, ignore_errors=True)
+        os.chmod(place, 0o755)
+        memory = os.path.isdir(SHARED_MEMORY) and shutil.disk_usage(SHARED_MEMORY).free > ENOUGH
+        fd, backing = tempfile.mkstemp(prefix="pyqmail-powercut.", dir=SHARED_MEMORY if memory else place)
+        os.close(fd)
+        stack.callback(os.unlink, backing)
+        stack.callback(detach, place, backing)
+        process = subprocess.Popen([*WITHIN, sys.executable, "-m", "tests.powercut", *words, "--within", place, backing],
+                                   cwd=world.ROOT)
+        stack.callback(process.wait)
+        stack.callback(process.kill)
+        return process.wait()
+
+
+def detach(*paths):
+    """Loop devices that nobody would let go any more."""
+    for line in disk.run("losetup", "--list", "--noheadings", "--output", "NAME,BACK-FILE").stdout.decode().splitlines():
+        name, _, backing = line.partition(" ")
+        if backing.strip().startswith(paths):
+            subprocess.run(["losetup", "--detach", name], capture_output=True)
+
+
+class Report:
+    def __init__(self, path):
+        self.file = open(path, "w", encoding="utf-8") if path else None
+
+    def say(self, text):
+        for stream in filter(None, (sys.stdout, self.file)):
+            print(time.strftime("%H:%M:%S"), text, file=stream, flush=True)
+
+
+class Total:
+    """Counters over many cuts."""
+
+    def __init__(self):
+        self.cuts, self.runs, self.seconds, self.back = 0, 0, 0.0, 0
+        self.promised, self.expected, self.twice = collections.Counter(), collections.Counter(), collections.Counter()
+        self.lost, self.damaged, self.again, self.troubles = [], [], [], collections.Counter()
+
+    @property
+    def wrong(self):
+        return self.lost + self.damaged + self.again
+
+    def add(self, verdict):
+        self.cuts += 1
+        for name in ("promised", "expected", "twice"):
+            getattr(self, name).update(verdict.get(name, {}))
+        self.lost += verdict["lost"]
+        self.damaged += verdict.get("damaged", [])
+        self.again += verdict.get("again", [])
+        self.back += verdict.get("back", 0)
+
+    def text(self, what):
+        def table(counter):
+            return ", ".join(f"{name} {count}" for name, count in sorted(counter.items()) if count) or "none"
+        lines = [f"{what}: {self.cuts} cuts in {self.runs} runs, {self.seconds:.0f} s",
+                 f"  promises (a cut counts all before it): {sum(self.promised.values())}: {table(self.promised)}",
+                 f"  of messages, places to be in: {sum(self.expected.values())}: {table(self.expected)}",
+                 f"  lost: {len(self.lost)}; damaged: {len(self.damaged)}; twice in a Maildir: {len(self.again)}",
+                 f"  more than once (a copy that a reader took counts): {sum(self.twice.values())}: {table(self.twice)}",
+                 f"  deleted by POP3 and back again: {self.back}"]
+        lines += [f"    LOST {line}" for line in self.lost[:SHOWN]]
+        lines += [f"    DAMAGED {line}" for line in self.damaged[:SHOWN]]
+        lines += [f"    TWICE {line}" for line in self.again[:SHOWN]]
+        lines += [f"    not promised, {count} times: {line}" for line, count in self.troubles.most_common(5)]
+        return "\n".join(lines)
+
+
+class Harness:
+    """Everything lies below the directory `place`, the images in the file `backing`. parallel: verifications at
+    once. full: after every which cut all services are started and tried."""
+
+    def __init__(self, place, backing, parallel=2, full=25):
+        self.place, self.full, self.templates, self.jobs = place, full, {}, 0
+        self.pool = concurrent.futures.ThreadPoolExecutor(parallel)
+        self.images = f"{place}/images"
+        os.mkdir(self.images)
+        disk.store(backing, self.images)
+        self.world = world.World(place)
+        self.world.prepare(libraries(place))
+        self.world.add_code("good")
+
+    def template(self, kind):
+        """An image with a fresh installation."""
+        if kind not in self.templates:
+            path = f"{self.images}/{kind}"
+            self.wait(self.world.begin(["build", kind, path]))
+            self.templates[kind] = path
+        return self.templates[kind]
+
+    def wait(self, process):
+        if process.wait():
+            raise RuntimeError(f"{process.args} ended with status {process.returncode}")
+
+    def job(self, verb, **about):
+        """Have inside.py do it; its report."""
+        self.jobs += 1
+        path = f"{self.place}/job{self.jobs}"
+        with open(path, "w", encoding="ascii") as f:
+            json.dump(about, f)
+        self.wait(self.world.begin([verb, path]))
+        with open(f"{path}.report", encoding="ascii") as f:
+            report = json.load(f)
+        os.unlink(path)
+        os.unlink(f"{path}.report")
+        return report
+
+    def run(self, kind, cuts, total, code="good", soon=SOON, **load):
+        """One load run with so many cuts, and their verification; True if nothing is wrong."""
+        began = time.monotonic()
+        image = f"{self.images}/run{self.jobs}"
+        disk.copy(self.template(kind), image)
+        ledger = f"{self.place}/ledger{self.jobs}"
+        done = self.job("load", kind=kind, image=image, ledger=ledger, code=code, cuts=cuts, soon=soon, load=load)
+        total.runs += 1
+        total.troubles.update(done["troubles"])
+
+        def verify(number, cut):
+            verdict = self.job("verify", kind=kind, ledger=ledger, cut=cut, all=number % self.full == self.full - 1)
+            os.unlink(cut["image"])
+            return verdict
+        for verdict in self.pool.map(verify, range(len(done["cuts"])), done["cuts"]):
+            total.add(verdict)
+        os.unlink(image)
+        os.unlink(ledger)
+        total.seconds += time.monotonic() - began
+        return not total.wrong
+
+    def cut(self, kind, cuts, say=lambda text: None):
+        """The whole load, so many cuts."""
+        total = Total()
+        while total.cuts < cuts:
+            self.run(kind, min(BATCH, cuts - total.cuts), total)
+            say(f"{kind}: {total.cuts} cuts, {sum(total.promised.values())} promises, {len(total.lost)} lost, "
+                f"{len(total.damaged)} damaged, {sum(total.twice.values())} more than once")
+        return total
+
+    def seed(self, bug, say=lambda text: None):
+        """True if the loss that a seeded bug brings is found."""
+        self.world.add_code(bug.name, bug.apply)
+        total = Total()
+        for _ in range(bug.tries):
+            if not self.run("ext4", bug.cuts, total, code=bug.name, soon=bug.soon, **bug.load):
+                break
+        say(f"seeded {bug.name}: {total.cuts} cuts, {len(total.lost)} lost, {len(total.damaged)} damaged"
+            + "".join(f"\n    {line}" for line in total.wrong[:3]))
+        return bool(total.wrong)
+
+
+def libraries(place):
+    """A virtual environment, as far as the installation needs one, that every user can read."""
+    venv = f"{place}/libraries"
+    version = "python%d.%d" % sys.version_info[:2]
+    for source in filter(os.path.isdir, site.getsitepackages()):
+        shutil.copytree(source, f"{venv}/lib/{version}/site-packages", dirs_exist_ok=True,
+                        ignore=shutil.ignore_patterns("pip*", "setuptools*", "_pytest", "hypothesis", "__pycache__"))
+    disk.run("chmod", "-R", "a+rX", venv)
+    return venv

@@ -1,0 +1,123 @@
+"""Bugs to be found: each step of the programs that is there for the disk's sake, taken out of a copy of them.
+
+A row says which step, whether its absence loses what was promised (as far as a cut shows), and why. A step is a
+call that waits for the disk, removed, or an order of two steps, turned round.
+"""
+import ast
+import collections
+
+SYNCS = ("fsync", "flush", "sync", "sync_directory")
+LOOKED_AT = 4                       # load runs without a finding before a bug counts as not found
+
+
+class Bug(collections.namedtuple("Bug", "name step matters why load soon cuts tries")):
+    """step(package): alters the copy of the package in that directory. load: options of load.Load."""
+
+    def apply(self, package):
+        self.step(package)
+
+
+def without(file, function, number=1):
+    """The step that removes the number-th call of a function that waits for the disk."""
+    def step(package):
+        path = f"{package}/{file}"
+        with open(path, encoding="utf-8") as f:
+            text = f.read()
+        call = calls(text, function)[number - 1]
+        lines = text.splitlines(keepends=True)
+        assert call.lineno == call.end_lineno
+        line = lines[call.lineno - 1].encode()          # columns are bytes
+        line = line[:call.col_offset] + b"None" + line[call.end_col_offset:]
+        lines[call.lineno - 1] = line.decode()
+        with open(path, "w", encoding="utf-8") as f:
+            f.write("".join(lines))
+    return step
+
+
+def calls(text, function):
+    """The calls that wait for the disk in a function or method, as they stand."""
+    [body] = [node for node in ast.walk(ast.parse(text))
+              if isinstance(node, ast.FunctionDef) and node.name == function]
+    found = [node for node in ast.walk(body) if isinstance(node, ast.Call) and called(node) in SYNCS
+             and not (called(node) == "flush" and not node.args)]           # a buffer of ours
+    return sorted(found, key=lambda node: (node.lineno, node.col_offset))
+
+
+def called(call):
+    return call.func.attr if isinstance(call.func, ast.Attribute) else getattr(call.func, "id", "")
+
+
+def instead(file, *pairs):
+    """The step that puts other text in the place of some."""
+    def step(package):
+        path = f"{package}/{file}"
+        with open(path, encoding="utf-8") as f:
+            text = f.read()
+        for old, new in pairs:
+            assert text.count(old) == 1, (file, old)
+            text = text.replace(old, new)
+        with open(path, "w", encoding="utf-8") as f:
+            f.write(text)
+    return step
+
+
+def both(*steps):
+    def step(package):
+        for one in steps:
+            one(package)
+    return step
+
+
+def bug(name, step, why, matters=True, soon=0.6, cuts=40, tries=LOOKED_AT, **load):
+    return Bug(name, step, matters, why, {"pause": 0.3, "parts": ["smtp", "smtp 2", "stalls"], **load}, soon, cuts, tries)
+
+
+ACCOUNTS = {"parts": ["accounts", "passwords"], "pause": 0.3}
+DOMAINS = {"parts": ["domains"], "pause": 0.5}
+BUGS = [
+    # ------------------------------------------------------------ qmail-queue
+    bug("queue-mess", without("queue/insert.py", "settle", 2), "the text of an accepted message",
+        kinds=["later", "far", "bounce", "maildir"]),
+    bug("queue-name", without("queue/insert.py", "insert"), "the name in todo; C qmail leaves it out", soon=0.9,
+        parts=["smtp", "stalls"], pause=0.2),
+    bug("queue-envelope", both(without("queue/insert.py", "settle", 1), without("queue/insert.py", "insert")),
+        "the envelope", parts=["smtp", "stalls"], soon=0.9, pause=0.2),
+    bug("queue-envelope-first", without("queue/insert.py", "settle", 1),
+        "nothing promised: the fsync after the link has it too. It keeps a name in todo from standing for half an "
+        "envelope", matters=False),
+    bug("queue-order", instead("queue/insert.py", ("                settle(mess_fd, intd_fd, flush)\n", ""),
+                               ("                os.fsync(intd_fd)\n",
+                                "                settle(mess_fd, intd_fd, flush)\n                os.fsync(intd_fd)\n")),
+        "nothing promised: the answer waits for all of it. Linked last, a name in todo means a whole message",
+        matters=False),
+    # ------------------------------------------------------------ qmail-send
+    bug("send-others", without("send/preprocess.py", "_preprocess", 1), "info, or local beside remote", pause=0.1),
+    bug("send-last", without("send/preprocess.py", "_preprocess", 2), "the last of info, local, remote", pause=0.1),
+    bug("send-bounce", without("send/deliveries.py", "sync_and_close"), "the text of a failure", kinds=["half", "far"],
+        pause=0.1),
+    bug("send-bounce-order", instead("send/finish.py", (
+        "        self.injecting.add(bounce)\n", "        self.injecting.add(bounce)\n        self._bounced(bounce.number)\n")),
+        "a bounce that is handed over when its message is gone", kinds=["bounce", "far bounce"], pause=0.1),
+    # ------------------------------------------------------------ qmail-local
+    bug("maildir-name", without("base/maildir.py", "deliver", 2), "the name in new", kinds=["maildir", "virtual", "many"]),
+    bug("maildir-text", both(without("base/maildir.py", "deliver", 2), without("base/maildir.py", "deliver", 1)),
+        "the text of a delivered message", kinds=["maildir", "virtual", "many"]),
+    bug("maildir-text-first", without("base/maildir.py", "deliver", 1),
+        "a name in new that stands for an empty file", kinds=["maildir", "virtual"], pause=0.02, soon=0.2,
+        parts=["smtp", "smtp 2", "sendmail"]),
+    bug("mbox", without("base/mbox.py", "append"), "a message appended to an mbox", kinds=["mbox", "many"]),
+    # ------------------------------------------------------------ accounts
+    bug("accounts-file", without("vpopmail/files.py", "write"), "the contents of vpasswd", **ACCOUNTS),
+    bug("accounts-name", without("vpopmail/files.py", "sync_directory"), "the names of new files", **ACCOUNTS),
+    bug("domains-file", without("vpopmail/files.py", "write"), "the contents of assign, rcpthosts, virtualdomains",
+        **DOMAINS),
+    bug("domains-name", without("vpopmail/files.py", "sync_directory"), "their names", **DOMAINS),
+    bug("database", without("base/cdb.py", "write"), "the contents of users/cdb", **DOMAINS),
+]
+
+
+def chosen(names):
+    """The bugs of these names; "all" means all."""
+    unknown = set(names) - {"all", *(one.name for one in BUGS)}
+    assert not unknown, unknown
+    return [one for one in BUGS if "all" in names or one.name in names]
