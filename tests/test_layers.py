@@ -18,6 +18,7 @@ ACROSS = {                          # what modules of one level may share
     *(("imap", f"vpopmail.{part}") for part in (            # IMAP servers of others on its accounts
         "accounts assign checker errors files flags home login loginlog names roaming userdir users".split())),
     ("smtp", "rcptcheck.client"), ("smtp", "rcptcheck.flow"), ("smtp", "rcptcheck.wire"),       # who asks
+    ("qmtp", "rcptcheck.client"), ("qmtp", "rcptcheck.flow"), ("qmtp", "rcptcheck.wire"),
     ("install", "rcptcheck.client"), ("install", "rcptcheck.wire"),
     ("rcptcheck", "send.routing"), ("rcptcheck", "send.rewrite"),      # it answers as they would: where mail goes,
     ("rcptcheck", "delivery.dotqmail"), ("rcptcheck", "vpopmail.recipient"),    # and what is there

@@ -15,7 +15,8 @@ sockets that systemd passes), follows the rules in control/tcp.qmtp.cdb, which t
 at most control/concurrencyqmtp connections at once (100), at most control/concurrencyperip (half of that)
 from one address. TERM ends it after the sessions under way, HUP makes it read everything again.
 
-Control files: me rcpthosts morercpthosts.cdb databytes maxrecipients (10000 recipients a message).
+Control files: me rcpthosts morercpthosts.cdb databytes maxrecipients (10000 recipients a message) rcptcheck
+maxunknown.
 Variables: RELAYCLIENT DATABYTES QMAILQUEUE TCP*.
 
 **Security**: reads strangers' bytes, as qmaild. Listening, it is root only until its sockets are bound.

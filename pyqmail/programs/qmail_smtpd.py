@@ -16,7 +16,8 @@ connection on (HUP makes sure of it), addresses and limits from the next start. 
 the messages that are under way.
 
 Control files: me smtpgreeting localiphost rcpthosts morercpthosts.cdb badmailfrom databytes timeoutsmtpd
-maxrecipients (10000 recipients a message). Variables: RELAYCLIENT DATABYTES QMAILQUEUE TCP*.
+maxrecipients (10000 recipients a message) rcptcheck (1: qmail-rcptcheck is asked about recipients) maxunknown (20
+unknown recipients a connection). Variables: RELAYCLIENT DATABYTES QMAILQUEUE TCP*.
 
 **Security**: reads strangers' bytes, as qmaild. Listening, it is root only until its sockets are
 bound. Messages go to qmail-queue with the client's words in the Received line made harmless. Without

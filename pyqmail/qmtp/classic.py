@@ -45,6 +45,9 @@ def serve(session):
             session.feed(read())
         elif event is events.FLUSH:
             flush(session)
+        elif event is events.CHECK:
+            from ..rcptcheck import client      # only where recipients are checked
+            session.answers = client.answers(*session.questions)
         elif event is events.OPEN:
             try:
                 queue = Submission()

@@ -1,26 +1,30 @@
 """The server's side of QMTP: packets of message, sender and recipients; one answer a recipient.
 
-Recipients of hosts that are not in rcpthosts, or that cannot be handled, are refused one by one, the
-message goes to the others. What there can be of everything: Policy and the limits below.
+Recipients of hosts that are not in rcpthosts, that have no mailbox, or that cannot be handled, are refused one by
+one, the message goes to the others. What there can be of everything: Policy and the limits below.
 Source: cr.yp.to/proto/qmtp.txt; qmail-qmtpd as recorded.
 """
 from ..base import control
 from ..base.rcpthosts import Rcpthosts
-from .session import ADDRESS, END, FLUSH, OPEN, REPLIES, Session
+from .session import ADDRESS, CHECK, END, FLUSH, OPEN, REPLIES, Session
 from .wire import NEED_DATA, BadSyntax, TooLong, netstring
 
 RECIPIENTS = 10_000                 # of one message, as for SMTP
+UNKNOWN = 20                        # unknown recipients until a client is sent away, as for SMTP
 ENVELOPE = 16 << 20                 # bytes of a recipient list: more than so many recipients can need
-FILES = ("me", "rcpthosts", "morercpthosts.cdb", "databytes", "maxrecipients")
+FILES = ("me", "rcpthosts", "morercpthosts.cdb", "databytes", "maxrecipients", "rcptcheck", "maxunknown")
 LF, CR = b"\n", b"\r"
 
 UNACCEPTABLE = b"Dunacceptable sender (#5.1.7)"
 TOO_BIG = b"Dsorry, that message size exceeds my databytes limit (#5.3.4)"
-ACCEPTED, NOT_HERE, CANNOT, TOO_MANY = b"KDLM"
+ACCEPTED, NOT_HERE, CANNOT, TOO_MANY, NO_MAILBOX, NO_ROOM, UNCHECKED = b"KDLMUQZ"
 REFUSALS = {
     NOT_HERE: netstring(b"Dsorry, that domain isn't in my list of allowed rcpthosts (#5.7.1)"),
     CANNOT: netstring(b"Dsorry, I can't handle that recipient (#5.1.3)"),
     TOO_MANY: netstring(b"Ztoo many recipients (#4.5.3)"),
+    NO_MAILBOX: netstring(b"Dsorry, no mailbox here by that name (#5.1.1)"),
+    NO_ROOM: netstring(b"Dsorry, that mailbox has no room for your message (#5.2.2)"),
+    UNCHECKED: netstring(b"Zsorry, I can't tell now whether that mailbox exists (#4.3.0)"),
 }
 
 
@@ -32,6 +36,8 @@ class Policy:
         self.rcpthosts = Rcpthosts("qmail-qmtpd")
         self.databytes = control.number("databytes", 0)
         self.recipients = control.number("maxrecipients", RECIPIENTS)
+        self.check = control.number("rcptcheck", 0) > 0
+        self.unknown = control.number("maxunknown", UNKNOWN) if self.check else 0
 
 
 class CrLf:
@@ -56,6 +62,7 @@ class QmtpSession(Session):
         super().__init__(client)
         self._policy = policy
         self._limit = policy.databytes if client.databytes is None else client.databytes
+        self._size, self._unknown = 0, 0
 
     def script(self):
         while True:
@@ -63,6 +70,8 @@ class QmtpSession(Session):
             too_big = yield from self._message()
             sender_ok = yield from self._sender()
             verdicts = yield from self._recipients()
+            if self._policy.check and not too_big and sender_ok:
+                yield from self._mailboxes(verdicts)
             self.refused = too_big or not sender_ok or not self.recipients
             yield END
             answer = TOO_BIG if too_big else self.answer if sender_ok else UNACCEPTABLE
@@ -70,6 +79,9 @@ class QmtpSession(Session):
                 self.replies += REFUSALS.get(verdict) or netstring(answer)
                 if len(self.replies) > REPLIES:
                     yield FLUSH
+            self._unknown += verdicts.count(NO_MAILBOX)
+            if 0 < self._policy.unknown <= self._unknown:
+                return                          # whoever tries names is sent away
 
     def _message(self):
         """The first netstring. Returns True if it is too big."""
@@ -88,6 +100,7 @@ class QmtpSession(Session):
                 size += len(event)
                 if not self._limit or size <= self._limit:
                     yield event
+        self._size = size + len(convert.rest())
         if rest := convert.rest():
             size += len(rest)
             if not self._limit or size <= self._limit:
@@ -120,6 +133,30 @@ class QmtpSession(Session):
         self.input.left = None
         yield from self.input.comma()
         return verdicts
+
+    def _mailboxes(self, verdicts):
+        """Ask whether those who were accepted have a mailbox with room for this message; who has none gets his letter."""
+        from ..rcptcheck import wire            # only where recipients are checked
+        places = [place for place, verdict in enumerate(verdicts) if verdict == ACCEPTED]
+        asked, self.recipients = self.recipients, []
+        for start in range(0, len(asked), wire.BATCH):
+            some = asked[start:start + wire.BATCH]
+            answers = yield from self._ask(some, 0)
+            tight = [place for place, answer in enumerate(answers) if wire.tight(answer, self._size)]
+            if tight:
+                again = yield from self._ask([some[place] for place in tight], self._size)
+                for place, answer in zip(tight, again):
+                    answers[place] = answer
+            for place, recipient, answer in zip(places[start:], some, answers):
+                if answer.startswith(wire.KNOWN):
+                    self.recipients.append(recipient)
+                else:
+                    verdicts[place] = answer[0]
+
+    def _ask(self, recipients, size):
+        self.questions = recipients, size
+        yield CHECK
+        return self.answers
 
     def _recipient(self, length):
         """Take one recipient of this length; returns its letter."""

@@ -10,6 +10,7 @@ import time
 
 from ..base import control, errors, gate, home, limits, listen, prot, sig
 from ..queue.flow import Flow
+from ..rcptcheck.flow import Asker
 from . import session as events
 from .wire import NEED_DATA
 
@@ -55,7 +56,7 @@ class Server:
 
     async def work(self):
         loop, self.ended, self.room = asyncio.get_running_loop(), asyncio.Event(), asyncio.Semaphore(self.worker.share)
-        self.confined = self.confine()
+        self.confined, self.asker = self.confine(), Asker(loop)
         loop.add_signal_handler(sig.TERM, self.ended.set)
         loop.add_signal_handler(sig.HUP, self.reload)
         accepting = [asyncio.ensure_future(self.accept(sock)) for sock in self.worker.sockets]
@@ -115,7 +116,8 @@ class Server:
         try:
             with sock:
                 async with asyncio.timeout(SESSION):
-                    status = await Conversation(self.protocol.session(visit.environ), sock, visit.environ).run()
+                    session = self.protocol.session(visit.environ)
+                    status = await Conversation(session, sock, visit.environ, self.asker).run()
         except TimeoutError:
             pass
         except Exception as why:    # a control file, a bug, no memory: this client comes again, the others go on
@@ -128,8 +130,8 @@ class Server:
 class Conversation:
     """Carries out one session on a connection."""
 
-    def __init__(self, session, sock, environ):
-        self.session, self.sock, self.environ = session, sock, environ
+    def __init__(self, session, sock, environ, asker):
+        self.session, self.sock, self.environ, self.asker = session, sock, environ, asker
         self.loop, self.flow = asyncio.get_running_loop(), None
 
     async def run(self):
@@ -145,6 +147,8 @@ class Conversation:
                     self.session.feed(data)
                 elif event is events.FLUSH:
                     await self.flush()
+                elif event is events.CHECK:
+                    await self.check()
                 elif event is events.OPEN:
                     await self.open()
                 elif event is events.END:
@@ -164,6 +168,11 @@ class Conversation:
         if self.session.replies:
             await self.loop.sock_sendall(self.sock, bytes(self.session.replies))
             self.session.replies.clear()
+
+    async def check(self):
+        answered = self.loop.create_future()
+        self.asker.ask(*self.session.questions, lambda answers: settle(answered, answers))
+        self.session.answers = await answered
 
     async def open(self):
         try:

@@ -3,7 +3,8 @@
     session.feed(bytes from the client)
     event = session.next_event()
 
-Events: NEED_DATA (feed more), FLUSH (send `replies`, then go on), OPEN (open the queue, then call
+Events: NEED_DATA (feed more), FLUSH (send `replies`, then go on), CHECK (ask rcptcheck about `questions`, addresses
+and size, and put the answers into `answers`), OPEN (open the queue, then call
 queue_opened, whose result is the first of the message, or queue_failed), bytes (text of the message for
 the queue), END (the text is complete: submit it with `sender` and `recipients`, or break off if `refused`
 is set, then call answered), CLOSE (send `replies`, close, exit with `status`). Send `replies` also
@@ -16,7 +17,7 @@ from ..base.errors import Temporary
 from ..base.received import received
 from .wire import NEED_DATA, BadSyntax, Input, TooLong
 
-FLUSH, OPEN, END, CLOSE = "flush", "open", "end", "close"
+FLUSH, CHECK, OPEN, END, CLOSE = "flush", "check", "open", "end", "close"
 REPLIES = 16_384                    # bytes of replies that gather before FLUSH
 ADDRESS = 1000                      # bytes that an address must be shorter than
 BAD_SYNTAX, RESOURCES = 100, 111    # exit codes
@@ -29,7 +30,7 @@ class Session:
         self.client, self.input = client, Input(left)
         self.replies, self.status, self.closed = bytearray(), 0, False
         self.sender, self.recipients, self.refused = b"", [], False
-        self.answer = b""
+        self.answer, self.questions, self.answers = b"", ([], 0), []
         self._script = self.script()
 
     # what the driver calls

@@ -78,5 +78,10 @@ def room(one):
     return numbers.leading(one[1:])[0]
 
 
+def tight(one, size):
+    """True for a K answer with less room than `size` bytes: a hint, to be asked about again with the size."""
+    return one.startswith(KNOWN) and len(one) > 1 and room(one) < size
+
+
 def decimal(text):
     return text.isdigit() and len(text) <= DIGITS

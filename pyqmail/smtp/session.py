@@ -15,7 +15,6 @@ byte that came before the reply to DATA is both text and command.
 """
 from ..base.errors import Temporary
 from ..base.received import received
-from ..rcptcheck import wire
 from . import data, grammar
 from .commands import CommandReader
 from .policy import ENVELOPE
@@ -61,7 +60,10 @@ class Session:
 
     def __init__(self, policy, client, eager=True, check=True):
         self._policy, self._client, self._eager = policy, client, eager
-        self._check = check and policy.check
+        self._wire = None           # the words of the recipient check; None: recipients are not checked
+        if check and policy.check:
+            from ..rcptcheck import wire        # the classic program is started for each connection
+            self._wire = wire
         self._held = None           # a command that waits until the recipients before it are settled
         self._unsettled = []        # (recipient to ask about, None) or (None, reply), as RCPTs came
         self._unknown, self._room, self._asked = 0, NO_LIMIT, False
@@ -88,7 +90,7 @@ class Session:
                     return event
                 continue
             command, self._held = self._held or self._commands.next_command(), None
-            if self._unsettled and (command is None or command[0] != b"rcpt" or len(self._unsettled) >= wire.BATCH):
+            if self._unsettled and (command is None or command[0] != b"rcpt" or len(self._unsettled) >= self._wire.BATCH):
                 self._held = command
                 return CHECK
             if command is None:
@@ -112,7 +114,7 @@ class Session:
     def checked(self, answers):
         """The answers to the questions, as rcptcheck.wire has them."""
         if self._data is not None:
-            if all(answer == wire.FULL for answer in answers):
+            if all(answer == self._wire.FULL for answer in answers):
                 self.refusal = NO_ROOM
             return
         answers, unsettled, self._unsettled = iter(answers), self._unsettled, []
@@ -168,7 +170,7 @@ class Session:
         if self._data.over and not text:
             if self._data.hops.count >= data.LOOPING:
                 self.refusal = LOOP
-            if self._size > self._room and len(self.recipients) <= wire.BATCH and not self.refusal and not self._asked:
+            if self._size > self._room and not self.refusal and not self._asked:
                 self._asked = True
                 return CHECK        # it seems that nobody has room for it: now the size is known
             return END
@@ -235,7 +237,7 @@ class Session:
         if self._unsettled and recipient is None:       # its reply waits for its turn
             self._unsettled.append((None, bytes(self.replies[before:])))
             del self.replies[before:]
-        elif recipient is not None and self._check and len(recipient) <= wire.ADDRESS:
+        elif recipient is not None and self._wire and len(recipient) <= self._wire.ADDRESS:
             self._unsettled.append((recipient, None))
         elif recipient is not None:
             self._take(recipient, NO_LIMIT)
@@ -257,16 +259,16 @@ class Session:
 
     def _settle(self, recipient, answer):
         """Accept a recipient, or say why not, now that it is known whether there is a mailbox."""
-        if answer.startswith(wire.KNOWN):
-            room = wire.room(answer)
+        if answer.startswith(self._wire.KNOWN):
+            room = self._wire.room(answer)
             self._take(recipient, NO_LIMIT if room is None else room)
-        elif answer == wire.UNKNOWN:
+        elif answer == self._wire.UNKNOWN:
             self._unknown += 1
             self.replies += NO_MAILBOX
             if 0 < self._policy.unknown <= self._unknown:
                 self.close(UNKNOWN_LIMIT)
         else:
-            self.replies += NO_ROOM if answer == wire.FULL else UNCHECKED
+            self.replies += NO_ROOM if answer == self._wire.FULL else UNCHECKED
 
     def _take(self, recipient, room):
         self._envelope += len(recipient)
@@ -274,7 +276,8 @@ class Session:
             self.replies += TOO_MANY
             return
         self.recipients.append(recipient)
-        self._room = max(self._room, room)
+        many = self._wire and len(self.recipients) > self._wire.BATCH       # more than one question holds
+        self._room = NO_LIMIT if many else max(self._room, room)
         self.replies += OK
 
     def _allowed(self, recipient):

@@ -240,6 +240,7 @@ def test_sessions_are_total(pieces):
     """Whatever comes, a session ends with a status or waits for more; and pieces make no difference."""
     text = b"".join(pieces)
     policy = qmtp.Policy.__new__(qmtp.Policy)
+    policy.check, policy.unknown = False, 0
     policy.databytes, policy.recipients, policy.rcpthosts = 5, 3, type("All", (), {"allows": lambda self, _: True})()
     for make in (lambda: qmtp.QmtpSession(policy, Client({})), lambda: qmqp.QmqpSession(Client({}))):
         whole, single = Driver(make()), Driver(make())
@@ -259,3 +260,82 @@ def test_packet_that_no_server_takes(monkeypatch):
     assert qmqp.packet(b"x" * 10, b"s", b"") == (b"18:10:", b",1:s,,")
     with pytest.raises(wire.TooLong):
         qmqp.packet(b"x" * 13, b"s", b"")
+
+
+# ---------------------------------------------------------------- recipients that are checked
+
+NO_MAILBOX, NO_ROOM, UNCHECKED = (wire.netstring(text) for text in (
+    b"Dsorry, no mailbox here by that name (#5.1.1)", b"Dsorry, that mailbox has no room for your message (#5.2.2)",
+    b"Zsorry, I can't tell now whether that mailbox exists (#4.3.0)"))
+MAILBOXES = {b"joe": b"K", b"full": b"Q", b"away": b"Z", b"small": 30}
+
+
+class Asked(Driver):
+    """A Driver that answers for MAILBOXES; `asked`: what was asked."""
+
+    def __init__(self, session, **more):
+        super().__init__(session, **more)
+        self.asked = []
+        self.next_event, session.next_event = session.next_event, self.answering
+
+    def answering(self):
+        while (event := self.next_event()) is events.CHECK:
+            addresses, size = self.session.questions
+            assert 0 < len(addresses) <= 50
+            self.asked.append((addresses, size))
+            self.session.answers = [self.answer(address.partition(b"@")[0], size) for address in addresses]
+        return event
+
+    @staticmethod
+    def answer(name, size):
+        found = MAILBOXES.get(name, b"U")
+        return found if isinstance(found, bytes) else b"Q" if size > found else b"K%d" % found
+
+
+def checked(qmtpd, **controls):
+    return Asked(qmtpd({"rcptcheck": "1\n", **controls}).session)
+
+
+def to(*names):
+    return [name + b"@local.test" for name in names]
+
+
+def test_each_recipient_is_told_about_his_mailbox(qmtpd):
+    driver = checked(qmtpd)
+    assert driver.hears(message(recipients=[*to(b"joe", b"nobody"), b"joe@far.test", *to(b"full", b"away", b"joe")]))
+    assert driver.said == OK + NO_MAILBOX + NOT_HERE + NO_ROOM + UNCHECKED + OK
+    assert [queued[2] for queued in driver.queued] == [to(b"joe", b"joe")]
+    assert driver.asked == [(to(b"joe", b"nobody", b"full", b"away", b"joe"), 0)]
+
+
+@pytest.mark.parametrize("size, answer", [(30, OK), (31, NO_ROOM)])
+def test_the_size_is_asked_about_where_it_matters(qmtpd, size, answer):
+    driver = checked(qmtpd)
+    driver.hears(message(b"\n" + b"x" * size, recipients=to(b"small", b"joe")))
+    assert driver.said == answer + OK
+    assert driver.asked[1:] == ([] if answer is OK else [(to(b"small"), 31)])
+
+
+def test_nobody_left_is_no_message(qmtpd):
+    driver = checked(qmtpd)
+    assert driver.hears(message(recipients=to(b"nobody")))
+    assert driver.queued == [] and driver.broken_off == 1 and driver.said == NO_MAILBOX
+
+
+def test_what_is_refused_anyway_is_not_asked_about(qmtpd):
+    driver = checked(qmtpd, databytes="3\n")
+    driver.hears(message(recipients=to(b"nobody")))
+    assert driver.asked == [] and driver.said == wire.netstring(b"Dsorry, that message size exceeds my databytes limit (#5.3.4)")
+
+
+def test_who_tries_names_is_sent_away(qmtpd):
+    driver = checked(qmtpd, maxunknown="3\n")
+    assert driver.hears(message(recipients=to(b"nobody", b"noone", b"joe")))
+    assert not driver.hears(message(recipients=to(b"joe", b"nothing")) + message())
+    assert driver.said == NO_MAILBOX * 2 + OK + OK + NO_MAILBOX and len(driver.queued) == 2
+
+
+def test_a_long_list_is_asked_about_in_pieces(qmtpd):
+    driver = checked(qmtpd, maxunknown="0\n")
+    assert driver.hears(message(recipients=to(*[b"joe", b"nobody"] * 60)))
+    assert driver.said == (OK + NO_MAILBOX) * 60 and [len(some) for some, _ in driver.asked] == [50, 50, 20]

@@ -240,6 +240,18 @@ def test_run_by_tcpserver(place):
         assert smtp.rcpt("nobody-here@localhost") == UNKNOWN
 
 
+def test_by_qmtp(place):
+    def netstring(*parts):
+        return b"%d:%b," % (len(b"".join(parts)), b"".join(parts))
+    recipients = [to.encode() for to in (f"nobody@{place.domain}", f"{place.user.name}-ext@localhost", place.full)]
+    said = netstring(b"\nSubject: x\n\nx\n") + netstring(b"s@a.example") + netstring(*map(netstring, recipients))
+    done = subprocess.run([f"{place.home}/bin/qmail-qmtpd"], input=said, capture_output=True, user="qmaild",
+                          group="nofiles", extra_groups=[], env={"PATH": os.environ["PATH"], "RELAYCLIENT": ""}, timeout=60)
+    assert re.fullmatch(rb"\d+:Dsorry, no mailbox here[^,]*,?[^,]*,\d+:Kok \d+ qp \d+,\d+:Dsorry, that mailbox has no room .*,",
+                        done.stdout), done
+    assert len(place.mail.wait(place.user.messages)) >= 1
+
+
 @pytest.mark.parametrize("way", ["listening", "classic"])
 def test_a_message_that_does_not_fit(place, way):
     small = place.virtual.add_user(f"small-{way}@{place.domain}", "-q", "20000S")
