@@ -31,6 +31,7 @@ OURS = (("libexec/imapd.rc", "boot/imapd.rc"), ("libexec/imapd-ssl.rc", "boot/im
         ("sbin/mkimapdcert", "boot/mkimapdcert"), ("share/mkimapdcert", "boot/mkimapdcert"))
 SERVERS = (("imapd", "IMAPDSTART"), ("imapd-ssl", "IMAPDSSLSTART"))
 THEIRS = ("courier-authdaemon", "courier-imap", "courier-imap-ssl")
+IMAP, IMAPS = 143, 993             # ports
 UNIT = f"{startup.UNITS}/qmail-imap.service"
 
 
@@ -41,7 +42,7 @@ class Tree:
     def __init__(self, tell, prefix=None, imap=None, imaps=None, root=None):
         self.tell, self.root = tell, root or "/"
         self.prefix = os.path.abspath(prefix) if prefix else place()
-        self.imap, self.imaps = split(imap, 143), split(imaps, 993)
+        self.imap, self.imaps = split(imap, IMAP), split(imaps, IMAPS)
 
     def make(self):
         """Make what is missing. Raises Temporary, OSError."""

@@ -55,7 +55,7 @@ TREE = (
 
 PROGRAMS = {
     # only root has a use for these
-    0o700: ("qmail-config", "qmail-lspawn", "qmail-newmrh", "qmail-newu", "qmail-rcptcheck",
+    0o700: ("authdaemond", "authvchkpw", "qmail-config", "qmail-lspawn", "qmail-newmrh", "qmail-newu", "qmail-rcptcheck",
             "qmail-start", "qmail-upq"),
     0o755: ("bouncesaying", "checkpassword", "clearopensmtp", "condredirect", "datemail", "dnsfq", "dnsip", "dnsmxip",
             "dnsptr", "dotqmail2valias", "elq", "except", "forward", "hostname", "instcheck", "ipmeprint",
@@ -68,8 +68,9 @@ PROGRAMS = {
             "vdelivermail", "vdeloldusers", "vdeluser", "vdominfo", "vipmap", "vkill", "vmkpasswd", "vmoddomlimits",
             "vmoduser", "vpasswd", "vpopbull", "vpopmaild", "vrcptcheck", "vsetuserquota", "vuserinfo", "vverifypw"),
 }
-BOOT = ("binm1", "binm1+df", "binm2", "binm2+df", "binm3", "binm3+df", "home", "home+df", "maildir", "proc", "proc+df",
-        "qmail.init")
+BOOT = ("binm1", "binm1+df", "binm2", "binm2+df", "binm3", "binm3+df", "home", "home+df", "maildir",
+        "proc", "proc+df", "qmail.init")
+COURIER = ("authdaemond.rc", "imapd.rc", "mkimapdcert")         # scripts of the tree that install/courier.py makes
 UNITS = ("qmail-pop3d.service", "qmail-qmqpd.service", "qmail-qmtpd.service", "qmail-rcptcheck.service",
          "qmail-send.service", "qmail-smtpd.service")
 
@@ -88,7 +89,7 @@ def code(source):
     package, start scripts and pages."""
     for mode, programs in PROGRAMS.items():
         yield from (Entry(f"bin/{name}", "root", "qmail", mode, PROGRAM) for name in programs)
-    yield from (Entry(f"boot/{name}", "root", "qmail", 0o755, FILE) for name in BOOT)
+    yield from (Entry(f"boot/{name}", "root", "qmail", 0o755, FILE) for name in (*BOOT, *COURIER))
     yield from (Entry(f"boot/{name}", "root", "qmail", 0o644, FILE) for name in UNITS)
     yield from (Entry(path, "root", "qmail", 0o644, FILE) for path in papers(source))
     yield Entry("pyproject.toml", "root", "qmail", 0o644, FILE)

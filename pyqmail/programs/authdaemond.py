@@ -23,18 +23,21 @@ import os
 
 from ..base import accounts, child, errors, passing, prot, sig
 from ..base.errors import Temporary
+from ..base.options import BadOption, Options
 from ..imap import front, keeper, place, settings
 
 ROLE, COURIER = "authdaemon", "courier"
 
 
 def main(argv):
-    asking = argv[:1] == [b"-t"]
-    argv = argv[asking:]
-    if len(argv) > 1 or argv and argv[0].startswith(b"-"):
-        errors.say("authdaemond: usage: authdaemond [ -t ] [ file ]")
-        return errors.PERMANENT
-    path = os.path.abspath(os.fsdecode(argv[0])) if argv else None
+    options = Options(argv, b"t")
+    try:
+        asking = any([letter == b"t" for letter, _ in options])
+    except BadOption:
+        return usage()
+    if len(options.rest) > 1:
+        return usage()
+    path = os.path.abspath(os.fsdecode(options.rest[0])) if options.rest else None
     current = settings.read(path)
     if asking:
         return 0 if place.answers(current.directory) else 1
@@ -51,6 +54,11 @@ def main(argv):
     listener.close()
     sending.close()
     return keeper.Keeper(receiving, current, lambda: settings.read(path)).run(pid)
+
+
+def usage():
+    errors.say("authdaemond: usage: authdaemond [ -t ] [ file ]")
+    return errors.PERMANENT
 
 
 def ids(name):

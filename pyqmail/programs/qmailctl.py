@@ -1,6 +1,7 @@
 """qmailctl: set up, start, stop and look after an installation.
 
     qmailctl install [--home DIR] [--smtp ADDR:PORT,…] [--pop3 ADDR:PORT,…] [--venv DIR] [--start]
+    qmailctl imap courier [--imap ADDR:PORT] [--imaps ADDR:PORT] [--prefix DIR] [--courier DIR]
     qmailctl VERB [--home DIR]
 
 install    lay QMAILHOME or mend it; run again it replaces code and touches no setting
@@ -18,6 +19,7 @@ cont       go on after pause
 doctor     compare the installation with what it should be; one line for each deviation
 password   set the POP3 password of a private home, read from descriptor 0
 vpopmail   make the home of virtual domains, or take over an existing one as it is
+imap WHICH set up Courier IMAP (courier) or Dovecot (dovecot) on our accounts; start, stop, restart, stat: Courier's
 run NAME   be the service NAME (send, rcptcheck, smtpd, pop3d, qmtpd, qmqpd) in the foreground: for systemd
 help       this text, with the names of all settings
 
@@ -40,7 +42,8 @@ from ..install import doctor, hands, services, startup, supervise
 from ..queue import suspects
 from ..rcptcheck import wire as rcptcheck
 
-OPTIONS = {"--home": "home", "--smtp": "smtp", "--pop3": "pop3", "--venv": "venv", "--start": None}
+OPTIONS = {"--home": "home", "--smtp": "smtp", "--pop3": "pop3", "--venv": "venv", "--start": None,
+           "--imap": "imap", "--imaps": "imaps", "--prefix": "prefix", "--courier": "courier"}
 STARTING = 15                       # s to wait for the services to answer
 STOPPING = 60                       # s to wait for deliveries under way; they are finished in any case
 
@@ -56,6 +59,8 @@ def main(argv):
         return install(options)
     if "home" in options and os.path.realpath(options["home"]) != os.path.realpath(home.HOME):
         return hand_over(options["home"], argv)
+    if verb == "imap":
+        return imap(options)
     return VERBS[verb](*options["words"])
 
 
@@ -119,6 +124,23 @@ def install(options):
 # ---------------------------------------------------------------- start and stop
 
 def start():
+    return start_services() or imap_servers("start")
+
+
+def stop():
+    return imap_servers("stop") or stop_services()
+
+
+def imap_servers(verb):
+    """Courier IMAP, if it was set up, goes with the rest."""
+    if not os.path.exists(home.path("courier-imap")):
+        return 0
+    from ..install import courier   # only where there is one
+    courier.with_services(verb)
+    return 0
+
+
+def start_services():
     services.check_owner()
     if managed := startup.by_systemd():
         startup.systemctl("start", managed)
@@ -234,7 +256,7 @@ def queue_answers():
     return sock is not None or not home.ours("qmail-queue")
 
 
-def stop():
+def stop_services():
     services.check_owner()
     if managed := startup.by_systemd():
         startup.systemctl("stop", managed)
@@ -268,6 +290,8 @@ def stat():
         else:
             paused = ", paused" if services.stopped(process) else ""
             say(f"{service.name}: up (pid {process.pid}) {services.seconds_up(process)} seconds{paused}")
+    if os.path.exists(home.path("courier-imap")):
+        imap({"words": ["stat"]})
     return program("qmail-qstat")
 
 
@@ -370,6 +394,17 @@ def vpopmail():
     return 0
 
 
+def imap(options):
+    from ..install import imap as servers   # only here
+    actions = {**servers.SERVERS, **servers.COURIER}
+    if len(options["words"]) != 1 or options["words"][0] not in actions:
+        say(f"qmailctl: usage: qmailctl imap {'|'.join(actions)}")
+        return errors.PERMANENT
+    services.check_owner()
+    actions[options["words"][0]](say, options)
+    return 0
+
+
 def run(name=""):
     if name not in services.NAMES:
         say(f"qmailctl: usage: qmailctl run {'|'.join(services.NAMES)}")
@@ -389,5 +424,4 @@ def usage():
 
 VERBS = {"install": install, "start": start, "stop": stop, "restart": restart, "stat": stat, "queue": queue,
          "release": release, "doqueue": doqueue, "reload": reload, "cdb": cdb, "pause": pause, "cont": cont,
-         "doctor": check,
-         "password": password, "vpopmail": vpopmail, "run": run, "help": usage}
+         "doctor": check, "password": password, "vpopmail": vpopmail, "imap": imap, "run": run, "help": usage}

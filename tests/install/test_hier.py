@@ -39,7 +39,7 @@ def test_every_program_has_its_mode():
 
 
 def test_every_start_file_is_listed():
-    assert sorted((*hier.BOOT, *hier.UNITS)) == sorted(os.listdir(f"{ROOT}/boot"))
+    assert sorted((*hier.BOOT, *hier.COURIER, *hier.UNITS)) == sorted(os.listdir(f"{ROOT}/boot"))
 
 
 def test_table_has_what_a_queue_needs():

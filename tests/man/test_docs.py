@@ -13,7 +13,8 @@ from pyqmail.programs import qmailctl
 from .test_pages import PAGES, PROGRAMS, ROOT
 
 DOCUMENTS = sorted(os.path.basename(path) for path in glob.glob(f"{ROOT}/doc/*.md"))
-TOOLS = {"cat", "chmod", "cp", "echo", "git", "grep", "mkdir", "mv", "printf", "rm", "touch"}
+TOOLS = {"apt-get", "cat", "cd", "chmod", "cp", "echo", "git", "grep", "mkdir", "mv", "printf", "rm", "systemctl",
+         "touch", "vi", *hier.COURIER}
 ELSEWHERE = {"tcpserver(1)"}
 
 
