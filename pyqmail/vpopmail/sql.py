@@ -119,8 +119,8 @@ class Sql:
         wanted = {account.name: account for account in found}
         stored = {account.name: account for account in self.all()}
         with transaction() as connection:
-            for name in stored.keys() - wanted.keys():
-                connection.execute(ACCOUNTS.delete().where(ONE), {**self._key, "named": text(name)})
+            gone = [{**self._key, "named": text(name)} for name in stored.keys() - wanted.keys()]
+            execute_many(connection, ACCOUNTS.delete().where(ONE), gone)
             for name in stored.keys() & wanted.keys():
                 if stored[name] != wanted[name]:
                     self._store(connection, wanted[name])
@@ -145,7 +145,8 @@ class Sql:
                  "timestamp": int(time.time()) if seconds is None else seconds} for name, ip, seconds in found]
         try:
             with transaction() as connection:
-                connection.execute(LOGINS.delete().where(LOGIN), [{**self._key, "named": row["userid"]} for row in rows])
+                keys = [{**self._key, "named": row["userid"]} for row in rows]
+                execute_many(connection, LOGINS.delete().where(LOGIN), keys)
                 insert(connection, LOGINS, rows)
         except Duplicate:
             pass                            # he just logged in elsewhere, too
@@ -237,8 +238,13 @@ class Directories:
 
 
 def insert(connection, table, rows):
+    execute_many(connection, table.insert(), rows)
+
+
+def execute_many(connection, statement, rows):
+    """Execute a statement with each of the rows, of which there may be none."""
     for start in range(0, len(rows), BATCH):
-        connection.execute(table.insert(), rows[start:start + BATCH])
+        connection.execute(statement, rows[start:start + BATCH])
 
 
 def row_of(account):

@@ -39,7 +39,8 @@ class Embedded:
                 found = cdb.find(CDB, name)
             except FileNotFoundError:
                 if not os.path.exists(VPASSWD):
-                    refuse_lost()
+                    refuse_lost(has_directories())
+                if not os.path.exists(VPASSWD):
                     return None             # a domain without any account yet
                 rebuild()
                 found = cdb.find(CDB, name)
@@ -220,7 +221,7 @@ def read():
     there must have been one."""
     data = files.read(VPASSWD)
     if data is None:
-        refuse_lost(1)                  # the first user is counted before he is added
+        refuse_lost(os.path.exists(CDB))
         return b""
     if data and not data.endswith(b"\n"):
         data += b"\n"                   # somebody's editor
@@ -236,11 +237,16 @@ def read_lines():
     return lines
 
 
-def refuse_lost(few=0):
-    """Raises Temporary where vpasswd is not there and must have been, because vpasswd.cdb is, or more than a `few` users
-    were counted: nobody's mail is refused for that."""
-    if os.path.exists(CDB) or hashdirs.count() > few:
+def refuse_lost(evidence):
+    """Raises Temporary where vpasswd is not there and the `evidence` says that it must have been: nobody's mail is refused
+    for that."""
+    if evidence and not os.path.exists(VPASSWD):    # somebody may just have made the first user
         raise Temporary("vpasswd is missing; an empty file would say that there are no accounts")
+
+
+def has_directories():
+    """True if some user has a directory here."""
+    return any(os.path.isdir(name + b"/Maildir") for name in os.listdir(b".") if not name.startswith(b"."))
 
 
 def position(lines, name):
