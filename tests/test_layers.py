@@ -24,7 +24,8 @@ ACROSS = {                          # what modules of one level may share
     ("rcptcheck", "delivery.dotqmail"), ("rcptcheck", "vpopmail.recipient"),    # and what is there
 }
 LIBRARIES = {"aiosmtpd": "smtp/aio.py", "pam": "auth/accounts_pam.py", "dns": "base/dns.py",
-             "cdblib": "base/cdb.py", "daemon": "programs/qmailctl.py"}
+             "cdblib": "base/cdb.py", "daemon": "programs/qmailctl.py", "sqlalchemy": "vpopmail/database.py",
+             "sqlite3": "vpopmail/database.py"}
 
 
 def modules():
