@@ -6,11 +6,12 @@ import errno
 import os
 import pwd
 
-from ..base import accounts, errors, home
+from ..base import accounts, errors, home, netio
 from .codes import NFS, NO_ALIAS, SYSTEM, Undecided
 
 NAME_MAX = 31                       # bytes; longer names are never accounts
 BREAK = b"-"                        # separates the user from the extension
+PASSWD = "/etc/passwd"
 NOT_THERE = (0, errno.ENOENT, errno.ESRCH, errno.EBADF, errno.EPERM)
 
 
@@ -60,24 +61,36 @@ def candidates(local):
 def find(name):
     """The account of this name (bytes), None if there is none. Raises Undecided when the system
     cannot tell just now: mail must wait then, not go to alias."""
+    for _ in range(2):
+        try:
+            return pwd.getpwnam(os.fsdecode(name))
+        except KeyError:
+            if not answered(name):
+                return None
+    raise Undecided(SYSTEM)
+
+
+def answered(name):
+    """True if the account is there after all. pwd gives a KeyError for whatever goes wrong, so ask once more, and
+    look whether the answer can be trusted: with several sources of accounts in nsswitch.conf, one that
+    cannot be read is as if it had none. Raises Undecided."""
     try:
-        return pwd.getpwnam(os.fsdecode(name))
-    except KeyError:
-        if certainly_absent(name):
-            return None
+        netio.read_file(PASSWD, 0)
+    except FileNotFoundError:
+        pass                        # accounts come from elsewhere
+    except OSError:
         raise Undecided(SYSTEM) from None
-
-
-def certainly_absent(name):
-    """False if asking for the account failed. pwd gives a KeyError for that, too, so ask once more."""
     try:
         import ctypes               # 2-7 ms, and only for names without account
         buffer, result = ctypes.create_string_buffer(65536), ctypes.c_void_p()
         ask = ctypes.CDLL(None).getpwnam_r
         ask.argtypes = [ctypes.c_char_p, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_size_t, ctypes.c_void_p]
-        return ask(name, ctypes.create_string_buffer(1024), buffer, len(buffer), ctypes.byref(result)) in NOT_THERE
+        status = ask(name, ctypes.create_string_buffer(1024), buffer, len(buffer), ctypes.byref(result))
     except (ImportError, AttributeError, OSError):
-        return True                 # a system without it: believe pwd
+        return False                # a system without it: believe pwd
+    if status not in NOT_THERE:
+        raise Undecided(SYSTEM)
+    return bool(result.value)
 
 
 def owns_home(account):

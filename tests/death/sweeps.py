@@ -4,6 +4,7 @@ import contextlib
 import queue
 import threading
 
+from pyqmail.base import errors
 from tests.death.lives import ROLES, Result
 
 HEAD = ("role", "strikes", "acknowl.", "lost", "stuck", "bad state", "other", "twice: Maildir", "bounce", "sent", "timer")
@@ -34,7 +35,7 @@ def sweep(places, role, points, tell=lambda result: None):
                 result = place.trial(role, at, error, call=call)
             except Exception as why:
                 result = Result(role, at, error)
-                result.problems.append(f"{type(why).__name__}: {why}")
+                result.problems.append(f"{type(why).__name__}: {why}{errors.where(why)}")
             results.append(result)
             tell(result)
     threads = [threading.Thread(target=labour, args=(place,)) for place in places]

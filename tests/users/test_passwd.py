@@ -23,8 +23,13 @@ def accounts(tmp_path, monkeypatch):
 
     def getpwnam(name):
         return known[name]
+
+    def answered(name):
+        if name == b"outage":
+            raise codes.Undecided(codes.SYSTEM)
+        return False
     monkeypatch.setattr(passwd.pwd, "getpwnam", getpwnam)
-    monkeypatch.setattr(passwd, "certainly_absent", lambda name: name != b"outage")
+    monkeypatch.setattr(passwd, "answered", answered)
     monkeypatch.setattr(passwd.accounts, "private", lambda: None)
     return known
 
@@ -69,6 +74,28 @@ def test_no_alias(accounts):
 
 def test_the_system_itself():
     assert passwd.find(b"root").pw_uid == 0
+    assert passwd.find(b"no account has such a name") is None
+
+
+def test_an_error_that_passes_is_not_an_answer(monkeypatch):
+    """The first look-up fails, which pwd does not tell from an account that is not there."""
+    answers = iter([KeyError(), pwd.getpwnam("root")])
+
+    def getpwnam(name):
+        answer = next(answers)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+    monkeypatch.setattr(passwd.pwd, "getpwnam", getpwnam)
+    assert passwd.find(b"root").pw_uid == 0
+
+
+def test_a_file_that_cannot_be_read_is_no_answer(monkeypatch, tmp_path):
+    monkeypatch.setattr(passwd, "PASSWD", str(tmp_path))
+    with pytest.raises(codes.Undecided) as why:
+        passwd.find(b"no account has such a name")
+    assert why.value.code == codes.SYSTEM
+    monkeypatch.setattr(passwd, "PASSWD", str(tmp_path / "missing"))
     assert passwd.find(b"no account has such a name") is None
 
 
