@@ -14,9 +14,9 @@ import os
 import time
 
 from ..base import child, home
+from ..inject.injection import behind, inject
 from . import sendmail
 from .predate import date_line
-from .qmail_inject import behind, inject
 
 
 def main(argv):

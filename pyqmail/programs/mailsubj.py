@@ -12,7 +12,7 @@ import os
 
 from ..base import child, errors, home
 from ..base.feed import Feed
-from .qmail_inject import behind, inject
+from ..inject.injection import behind, inject
 
 
 def main(argv):

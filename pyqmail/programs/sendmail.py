@@ -63,7 +63,7 @@ def main(argv):
         errors.say("sendmail: fatal: please use fastforward/newaliases instead")
         return errors.PERMANENT
     if home.ours("qmail-inject"):
-        from .qmail_inject import inject    # not for -bs and -bp
+        from ..inject.injection import inject   # not for -bs and -bp
         return inject(words, environ)
     return execute("qmail-inject", words, environ)
 

@@ -9,7 +9,7 @@ import re
 
 import pytest
 
-from pyqmail.programs import qmail_inject
+from pyqmail.inject import injection
 
 CONTROL = {"me": b"host.example.org", "defaulthost": b"dh.example.org", "defaultdomain": b"dd.example.org",
            "plusdomain": b"pd.example.org", "idhost": b"id.example.org"}
@@ -49,13 +49,13 @@ def masked(data):
 
 @pytest.mark.parametrize("case", CASES, ids=range(len(CASES)))
 def test_as_the_original(case, monkeypatch, capfdbinary):
-    monkeypatch.setattr(qmail_inject, "Submission", Queue)
-    monkeypatch.setattr(qmail_inject.control, "line", lambda name, *defaults: CONTROL[name])
-    monkeypatch.setattr(qmail_inject.sys, "argv", ["qmail-inject"])
+    monkeypatch.setattr(injection, "Submission", Queue)
+    monkeypatch.setattr(injection.control, "line", lambda name, *defaults: CONTROL[name])
+    monkeypatch.setattr(injection.sys, "argv", ["qmail-inject"])
     pieces = [case["message"].encode("latin-1")]
     environ = {name.encode("latin-1"): value.encode("latin-1") for name, value in case["env"].items()}
     argv = [word.encode("latin-1") for word in case["argv"]]
-    status = qmail_inject.inject(argv, environ, lambda: pieces.pop() if pieces else b"")
+    status = injection.inject(argv, environ, lambda: pieces.pop() if pieces else b"")
     assert status == case["exit"]
     if status:
         assert capfdbinary.readouterr().err.decode("latin-1") == case["stderr"]
