@@ -10,6 +10,7 @@ wait, not act as if the key were absent. Values are given as they are in the fil
 import io
 import mmap
 import os
+import struct
 
 import cdblib
 
@@ -18,6 +19,9 @@ from .errors import Temporary
 
 LARGEST = (1 << 32) - 1             # positions in the file are 32-bit numbers
 PAIR = 8                            # bytes of two such numbers
+PAIRS = struct.Struct("<II")
+SLOTS = 8                           # of a hash table that find() reads at once
+VALUE = 1024                        # bytes of a value that it reads with the key
 HEADER = 256 * PAIR
 
 
@@ -70,29 +74,40 @@ def find(path, key):
     fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     try:
         wanted = cdblib.djb_hash(key)
-        table, slots = _pair(fd, (wanted & 255) * PAIR)
+        table, slots = PAIRS.unpack(_exactly(fd, PAIR, (wanted & 255) * PAIR))
         if table < HEADER:
             raise Temporary("not a constant database")
-        for number in range(slots):
-            found, place = _pair(fd, table + ((wanted >> 8) + number) % slots * PAIR)
-            if not place:
-                return None
-            if found == wanted:
-                size, length = _pair(fd, place)
-                if size == len(key) and _exactly(fd, size, place + PAIR) == key:
-                    return _exactly(fd, length, place + PAIR + size)
+        at, left = (wanted >> 8) % slots if slots else 0, slots
+        while left:
+            count = min(SLOTS, left, slots - at)
+            for found, place in PAIRS.iter_unpack(_exactly(fd, count * PAIR, table + at * PAIR)):
+                if not place:
+                    return None
+                if found == wanted and (value := _value(fd, place, key)) is not None:
+                    return value
+            at, left = (at + count) % slots, left - count
         return None
     finally:
         os.close(fd)
 
 
-def _pair(fd, place):
-    data = _exactly(fd, PAIR, place)
-    return int.from_bytes(data[:4], "little"), int.from_bytes(data[4:], "little")
+def _value(fd, place, key):
+    """The value of the record at `place`, None if it is not that of `key`."""
+    data = os.pread(fd, PAIR + len(key) + VALUE, place)
+    size, length = PAIRS.unpack_from(data) if len(data) >= PAIR else (len(key), 0)
+    start = PAIR + size
+    if size != len(key):
+        return None
+    if len(data) < start:
+        raise Temporary("broken constant database")
+    if data[PAIR:start] != key:
+        return None
+    return data[start:start + length] if start + length <= len(data) else _exactly(fd, length, place + start)
 
 
 def _exactly(fd, size, place):
-    data = os.pread(fd, size, place) if size <= os.fstat(fd).st_size else b""
+    """So many bytes; more than the file has are not even asked for."""
+    data = os.pread(fd, size, place) if size <= VALUE or size <= os.fstat(fd).st_size else b""
     if len(data) != size:
         raise Temporary("broken constant database")
     return data
