@@ -12,8 +12,10 @@ ACROSS = {                          # what modules of one level may share
     ("vpopmail", "delivery.command"), ("vpopmail", "delivery.dotqmail"), ("vpopmail", "delivery.message"),
     ("delivery", "vpopmail.delivery"),      # vdelivermail in a .qmail file, without a process of its own
     ("spawn", "delivery.copies"), ("vpopmail", "delivery.copies"),      # which delivery it is
+    ("vpopmail", "inject.injection"),       # forwards of virtual users
     ("install", "vpopmail.home"),   # which home is made, or taken over,
     ("install", "vpopmail.roaming"), ("install", "vpopmail.files"),     # and whose rules SMTP follows
+    ("pop3", "vpopmail.checker"),   # vchkpw without a process of its own
     ("install", "imap.place"), ("install", "imap.settings"), ("install", "imap.dovecot_settings"),
     *(("imap", f"vpopmail.{part}") for part in (            # IMAP servers of others on its accounts
         "accounts assign checker errors files flags home login loginlog names roaming userdir users".split())),

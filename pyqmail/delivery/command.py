@@ -30,7 +30,7 @@ def run(line, message, output, error_output, environ, flush=os.fsync, copies=Non
     if action is None:
         return run_shell(line, message, output, error_output, environ)
     from ..vpopmail import delivery     # most users are system users: their deliveries do without it
-    return judge(delivery.deliver(action, environ, message.fd, output, error_output, flush, copies))
+    return judge(delivery.deliver(action, environ, message, output, error_output, flush, copies))
 
 
 def own_vdelivermail(line):

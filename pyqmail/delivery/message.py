@@ -17,21 +17,23 @@ class Message:
     """Reads by position (pread): commands share the open file, and one left behind in the background
     may move its offset at any time. Only commands need rewind()."""
 
-    __slots__ = ("fd", "_head", "_complete")
+    __slots__ = ("fd", "_head", "_complete", "_size")
 
     def __init__(self, fd):
-        self.fd, self._head, self._complete = fd, None, False
+        self.fd, self._head, self._complete, self._size = fd, None, False, None
 
     def rewind(self):
         """Put the descriptor's own offset to the start. Raises OSError, for a pipe for instance."""
         os.lseek(self.fd, 0, os.SEEK_SET)
 
     def size(self):
-        """Its bytes. Raises Unreadable."""
-        try:
-            return os.fstat(self.fd).st_size
-        except OSError as why:
-            raise Unreadable(why) from why
+        """How many bytes it has: it is complete, and nobody changes it. Raises Unreadable."""
+        if self._size is None:
+            try:
+                self._size = os.fstat(self.fd).st_size
+            except OSError as why:
+                raise Unreadable(why) from why
+        return self._size
 
     def pieces(self, start=b""):
         """Every byte of `start` and the message, from its beginning, in pieces. Raises Unreadable."""

@@ -19,6 +19,7 @@ import os
 
 from ..base import child, netio
 from ..base.errors import TEMPORARY
+from ..delivery.message import Message
 from ..vpopmail import delivery
 
 SYNTAX = b"vdelivermail: invalid syntax in .qmail-default file\n"
@@ -29,7 +30,7 @@ def main(argv):
     if len(argv) != 2:
         return delivery.tell(1, SYNTAX, TEMPORARY)
     os.umask(os.umask(0) | 0o022)       # nobody else writes what we make
-    return delivery.deliver(argv[1], child.environment(), seekable(0), 1)
+    return delivery.deliver(argv[1], child.environment(), Message(seekable(0)), 1)
 
 
 def seekable(fd):

@@ -6,7 +6,7 @@ nothing here changes the working directory, the umask or the environment, and ev
     deliver(action, environ, message, output) -> exit code
 
 environ: {name: value} in bytes, as qmail-local gives it to a program: EXT and HOST say who it is for, RPLINE and
-DTLINE what to put first. message: descriptor of a file. What there is to say goes to `output`.
+DTLINE what to put first. message: a delivery.message.Message. What there is to say goes to `output`.
 Source: vpopmail's vdelivermail, as recorded.
 """
 import os
@@ -15,7 +15,7 @@ from ..base import errors
 from ..base.errors import PERMANENT, TEMPORARY, Permanent, Temporary
 from ..base.netio import write_all
 from ..delivery.copies import Copies
-from ..delivery.message import Message, Unreadable
+from ..delivery.message import Unreadable
 from . import accounts, assign, domainquota, flags, home, instructions, names, userdir
 from .mailbox import NO_USER, Answer, Mailbox, own_text
 
@@ -30,7 +30,7 @@ def deliver(action, environ, message, output, error_output=2, flush=os.fsync, co
     """Carry out one delivery; never raises. Returns vdelivermail's exit code. copies: a delivery.copies.Copies, if it
     is known which delivery this is."""
     try:
-        return Delivery(action, environ, Message(message), output, error_output, flush, copies or Copies()).run()
+        return Delivery(action, environ, message, output, error_output, flush, copies or Copies()).run()
     except Answer as answer:
         return tell(output, answer.text, answer.code)
     except Unreadable as unreadable:
@@ -66,6 +66,7 @@ class Delivery:
         self.address = b"%b@%b" % (self.user, self.host)
         if not self.message.size():
             return 0
+        home.look_again()
         self.delivered = delivered_to(self.message) | self.own_line()
         self.refuse_loop(self.address)
         domain = self.domain()
@@ -127,6 +128,9 @@ class Delivery:
 
     def home_of(self, domain, account):
         """The user's directory, made anew with its Maildir if it is gone. Raises Answer."""
+        directory = userdir.directory_of(domain, account)
+        if os.path.isdir(directory):
+            return directory
         try:
             return userdir.make(domain, account)
         except OSError as why:

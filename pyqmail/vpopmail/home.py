@@ -7,9 +7,11 @@ The file VPOPHOME/options, lines "NAME VALUE", holds what vpopmail's configure s
 compiled. A name that is not there has the value of OPTIONS.
 """
 import os
+import time
 
 from ..base import accounts, home
 from ..base.errors import Permanent, Temporary
+from ..base.filemark import mark
 
 USER = "vpopmail"
 YES, NO = b"yes", b"no"
@@ -33,6 +35,7 @@ CONFIGURE = (
     (b"login-failures", b"", "in place of control/loginfailures for virtual users; without it that"),
     (b"logging", b"e", "n logs nothing, e errors, y success as well, p errors with passwords, v all of that"),
 )
+LOOK_AGAIN = 1                      # s
 OPTIONS = {name: value for name, value, _ in CONFIGURE}
 _known = {}
 
@@ -73,9 +76,28 @@ def use(directory, uid, gid):
     _known["account"] = directory, uid, gid
 
 
+def look_again():
+    """Forget the options if VPOPHOME/options has changed: for a process that delivers many times. Looks once a second
+    at most."""
+    now = time.monotonic()
+    if "options" in _known and now - _known["looked"] >= LOOK_AGAIN:
+        _known["looked"] = now
+        if _known["mark"] != _mark():
+            del _known["options"]
+
+
+def _mark():
+    """What changes when VPOPHOME/options does; None if there is none."""
+    try:
+        return mark(os.stat(path(b"options")))
+    except OSError:
+        return None
+
+
 def option(name):
     """The value of a build option. Raises Temporary if VPOPHOME/options cannot be read, Permanent if it is wrong."""
     if "options" not in _known:
+        _known["mark"], _known["looked"] = _mark(), time.monotonic()      # before it is read: a change is seen later
         _known["options"] = {**OPTIONS, **_read_options()}
     return _known["options"][name]
 

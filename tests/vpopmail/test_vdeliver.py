@@ -7,6 +7,7 @@ from pyqmail.base import cdb, maildir
 from pyqmail.base import home as qmailhome
 from pyqmail.delivery import command
 from pyqmail.delivery.copies import Copies
+from pyqmail.delivery.message import Message
 from pyqmail.vpopmail import accounts, delivery, home, instructions, mailbox
 
 MAIL = b"From: x@remote.example\n\nhello\n"
@@ -53,7 +54,7 @@ class Place:
         variables = {name: value for name, value in variables.items() if value is not None}
         message, output = os.memfd_create("message"), os.memfd_create("output")
         os.write(message, mail)
-        code = delivery.deliver(action, variables, message, output, output, copies=known)
+        code = delivery.deliver(action, variables, Message(message), output, output, copies=known)
         said = os.pread(output, 100_000, 0)
         os.close(message)
         os.close(output)
