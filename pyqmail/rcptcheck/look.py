@@ -28,6 +28,7 @@ def look(arguments):
     except OSError as why:
         answer = wire.LATER + os.fsencode(errors.text(why) + errors.where(why))[:TEXT]
     finally:
+        sig.alarm(0)
         os.chdir("/")
     netio.write_all(1, answer)
     return 0
