@@ -65,11 +65,11 @@ class Courier:
         context.check_hostname = False          # it is in the name of control/me
         return context
 
-    def ask(self, text):
+    def ask(self, text, place=SOCKET):
         """What authdaemond answers."""
         with socket.socket(socket.AF_UNIX) as sock:
             sock.settimeout(60)
-            sock.connect(SOCKET)
+            sock.connect(place)
             sock.sendall(text.encode() if isinstance(text, str) else text)
             answer = b""
             while data := sock.recv(65536):

@@ -197,6 +197,41 @@ def test_too_many_failures_from_an_address(courier, virtual, domain, joe, person
         virtual.remove(other)
 
 
+@pytest.fixture
+def system_accounts(virtual):
+    """system_accounts("yes"): VPOPHOME/options lets accounts of the system log in; "no": it does not."""
+    path = f"{virtual.place}/options"
+    before = open(path, encoding="ascii").read() if os.path.exists(path) else None
+
+    def let(value):
+        with open(path, "w", encoding="ascii") as f:
+            f.writelines(line + "\n" for line in (before or "").split("\n") if line and not line.startswith("passwd "))
+            f.write(f"passwd {value}\n")
+            os.fchmod(f.fileno(), 0o644)
+    yield let
+    if before is None:
+        os.unlink(path)
+    else:
+        with open(path, "w", encoding="ascii") as f:
+            f.write(before)
+
+
+def test_accounts_of_the_system(courier, person, system_accounts):
+    system_accounts("yes")
+    name, password, entry = person.name, person.password, pwd.getpwnam(person.name)
+    about = {"UID": str(entry.pw_uid), "GID": str(entry.pw_gid), "HOME": person.home, "ADDRESS": name,
+             "MAILDIR": f"{person.home}/Maildir"}
+    assert attributes(courier.auth(name, password)) == attributes(courier.ask(f"PRE . imap {name}\n")) == about
+    assert courier.auth(name, "wrong") == courier.auth("root", "x") == courier.ask("PRE . imap root\n") == "FAIL\n"
+    assert courier.auth(f"{name}@none.test", password) == "FAIL\n"
+    assert courier.ask(f"PASSWD imap\t{name}\t{password}\tnew\n") == "FAIL\n"
+    client = courier.login(name, password)
+    assert client.select()[0] == "OK"
+    client.logout()
+    system_accounts("no")
+    assert courier.auth(name, password) == courier.ask(f"PRE . imap {name}\n") == "FAIL\n"
+
+
 # ---------------------------------------------------------------- who does it
 
 def status(pid, field):
@@ -316,7 +351,33 @@ def test_killed_and_there_again(courier, virtual, joe):
     virtual.wait(lambda: not os.path.exists(f"/proc/{front}"))
 
 
-def test_only_one(courier):
-    done = subprocess.run([f"{courier.system.home}/bin/authdaemond", f"{courier.tree}/etc/authdaemonrc"],
-                          capture_output=True, text=True, timeout=60)
+def authdaemond(courier, *words):
+    return subprocess.run([f"{courier.system.home}/bin/authdaemond", *words], capture_output=True, text=True,
+                          timeout=60)
+
+
+def test_only_one(courier, tmp_path):
+    rc = f"{courier.tree}/etc/authdaemonrc"
+    done = authdaemond(courier, rc)
     assert done.returncode == 111 and "another authdaemond serves there" in done.stderr
+    assert authdaemond(courier, "-t", rc).returncode == 0
+    (tmp_path / "rc").write_text(f"authdaemonvar={tmp_path}\n")
+    assert authdaemond(courier, "-t", str(tmp_path / "rc")).returncode == 1
+
+
+def test_in_the_foreground_until_sigterm(courier, virtual, tmp_path):
+    """In a directory of its own, made for the group courier, with a module that is not there."""
+    place, rc = tmp_path / "there", tmp_path / "rc"
+    rc.write_text(f'authmodulelist="authpam authvchkpw"\nauthdaemonvar={place}\nDEBUG_LOGIN=1\n')
+    with subprocess.Popen([f"{virtual.home}/bin/authdaemond", rc], stderr=subprocess.PIPE, text=True) as running:
+        try:
+            virtual.wait(lambda: running.poll() is not None or authdaemond(courier, "-t", str(rc)).returncode == 0)
+            found = os.stat(place)
+            assert (found.st_gid, found.st_mode & 0o777) == (pwd.getpwnam("courier").pw_gid, 0o750)
+            assert courier.ask("PRE . imap joe@none.test\n", f"{place}/socket") == "FAIL\n"
+        finally:
+            running.terminate()
+        said = running.stderr.read()
+        assert running.wait(60) == 0
+    assert said.startswith("authdaemond: warning: no module authpam here\n")
+    assert "authdaemond: debug: pre imap joe@none.test : refused\n" in said

@@ -118,11 +118,15 @@ CASES = (
     case("vconvert", 255), case("vconvert", 111, "-p", "none", "-c"),
     case("vdeloldusers", 255), case("vdeloldusers", 111, "-d", "a.example", change=BROKEN),
     case("vpopmaild", 0, stdin=b"quit\r\n"),
+    case("authdaemond", 100, "-Z"), case("authdaemond", 111, "/nonexistent"),
+    case("authvchkpw", 1), case("authvchkpw", 2, "imapd", "Maildir", login=b"imap\nlogin\n"),
     case("vkill", 0, "no process has these words"),
     case("vchkpw", 2, login=b"a\0b\0c\0"), case("vrcptcheck", 2, "joe@none.example"),
 )
 DELIVERED, CHECKED, ASKED = (f"tests/vpopmail/test_{name}.py" for name in ("vdeliver", "vauth", "vauth_programs"))
 ELSEWHERE = {
+    ("authdaemond", 0): "tests/imap/test_authdaemond.py", ("authdaemond", 1): "tests/imap/test_authdaemond.py",
+    ("authvchkpw", 111): "tests/imap/test_authvchkpw.py",
     ("dnsfq", 0): "tests/programs/test_small_programs.py", ("dnsfq", 111): "tests/programs/test_small_programs.py",
     ("dnsip", 111): "tests/programs/test_small_programs.py", ("dnsmxip", 0): "tests/programs/test_small_programs.py",
     ("dnsmxip", 111): "tests/programs/test_small_programs.py", ("dnsptr", 0): "tests/programs/test_small_programs.py",
