@@ -1,71 +1,18 @@
 """The account store: the same behaviour, whatever back end a domain's accounts are in."""
 import os
-import subprocess
-import sys
-import tempfile
-import time
 
 import pytest
 
-from pyqmail.base import cdb
-from pyqmail.base import home as qmailhome
 from pyqmail.base.errors import Permanent, Temporary
-from pyqmail.programs import (vadddomain, vadduser, vchkpw, vconvert, vdeldomain, vdeluser, vdominfo,
+from pyqmail.programs import (vadddomain, vadduser, vdeldomain, vdeluser, vdominfo,
                               vmkpasswd, vmoduser, vpasswd, vuserinfo)
-from pyqmail.vpopmail import (accounts, assign, backend, database, database_url, hashdirs, home, login, move, onchange,
+from pyqmail.vpopmail import (accounts, assign, backend, database, database_url, hashdirs, home, login, move,
                               recipient, userdir, users)
 from pyqmail.vpopmail.accounts import Account
 from pyqmail.vpopmail.errors import Refused
-from tests.peers.postgres import Postgres
+from tests.peers.accounts import GID, UID, Quiet, put, some, use
 
-ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-UID, GID = os.getuid() or 65534, os.getgid() or 65534
 KINDS = ["cdb", "sqlite", "postgres"]
-
-
-@pytest.fixture(scope="session")
-def postgres():
-    with Postgres() as server:
-        yield server
-
-
-@pytest.fixture
-def place():
-    """A directory that the domain's owner can reach."""
-    with tempfile.TemporaryDirectory(prefix="pyqmail-accounts.", dir="/tmp") as path:
-        os.chmod(path, 0o755)
-        yield path
-
-
-@pytest.fixture
-def site(place, monkeypatch):
-    """QMAILHOME and VPOPHOME with a domain example.com whose accounts are in files; the Domain."""
-    vpop, q = os.fsencode(place) + b"/vpop", os.fsencode(place) + b"/q"
-    directory = vpop + b"/domains/example.com"
-    for path in (directory, vpop + b"/etc", vpop + b"/db", q + b"/users", q + b"/control", q + b"/run"):
-        os.makedirs(path)
-    for path in (vpop, vpop + b"/domains", vpop + b"/etc", vpop + b"/db", directory):
-        os.chown(path, UID, GID)
-    put(directory + b"/.qmail-default", b"| %b/bin/vdelivermail '' bounce-no-mailbox\n" % vpop)
-    put(vpop + b"/options", b"password-hash md5\nclear-passwd yes\nlogin-failures 0\n")
-    put(vpop + b"/etc/vlimits.default", b"")
-    with open(q + b"/users/cdb", "w+b") as f:
-        cdb.write(f.fileno(), [(b"!example.com-", b"example.com\0%d\0%d\0%b\0-\0" % (UID, GID, directory)), (b"", b"-")])
-    put(q + b"/users/assign", b"+example.com-:example.com:%d:%d:%b:-::\n.\n" % (UID, GID, directory))
-    monkeypatch.setattr(qmailhome, "HOME", os.fsdecode(q))
-    monkeypatch.setattr(sys, "argv", ["prog"])
-    monkeypatch.setattr(onchange, "_told", [])
-    monkeypatch.chdir(place)
-    home.use(vpop, UID, GID)
-    yield assign.find(b"example.com")
-    home._known.clear()
-
-
-@pytest.fixture
-def sqlite(site):
-    """etc/vpopmail.sql names a file of SQLite that has the tables."""
-    database_url.write(f"sqlite:///{os.fsdecode(home.path(b'db'))}/accounts")
-    database.prepare()
 
 
 @pytest.fixture(params=KINDS)
@@ -84,37 +31,9 @@ def in_kind(request, site, kind):
     return site
 
 
-def use(server):
-    """Accounts in that PostgreSQL, which has none of this domain."""
-    database_url.write(server.url)
-    database.prepare()
-    with database.transaction() as connection:
-        for table in database.TABLES.sorted_tables:
-            connection.execute(table.delete())
-
-
 @pytest.fixture
 def store(domain):
     return accounts.store(domain)
-
-
-@pytest.fixture
-def run(site, capfd):
-    """run(program, *words): (exit code, standard output)"""
-    def once(program, *words):
-        onchange._told.clear()
-        status = program.main([os.fsencode(word) for word in words]) or 0
-        return status, capfd.readouterr().out
-    return once
-
-
-def put(path, text):
-    with open(path, "wb") as f:
-        f.write(text)
-
-
-def some(name, **more):
-    return Account(name, **{"hash": b"$1$abcdefgh$x", "directory": b"/d/" + name, "comment": name, **more})
 
 
 def settable(field, value):
@@ -215,31 +134,30 @@ def test_domains_are_apart(domain, store):
         assert store.last_login(b"joe") is None
 
 
-CROWD = """
-import os, sys
-sys.path[:0] = {paths!r}
-from pyqmail.base import home as qmailhome
-from pyqmail.vpopmail import assign, home, users
-qmailhome.HOME = {q!r}
-home.use({vpop!r}, {uid}, {gid})
-domain = assign.find(b"example.com")
-print(flush=True)
-sys.stdin.read()
-for number in range({each}):
-    users.add(domain, b"u%s-%d" % (sys.argv[1].encode(), number), hash=b"x")
-"""
+def add_some(domain, number, each, ready, go):
+    """One of the crowd: a process that adds users when all others are there. Does not return."""
+    try:
+        os.close(go)
+        os.read(ready, 1)
+        for one in range(each):
+            users.add(domain, b"u%d-%d" % (number, one), hash=b"x")
+        os._exit(0)
+    finally:
+        os._exit(1)
 
 
 def test_ten_processes_adding_users_lose_none(domain, store):
     each = 12 if store.kind == backend.CDB else 5
-    code = CROWD.format(paths=[ROOT, *sys.path], q=qmailhome.HOME, vpop=home.vpophome(), uid=UID, gid=GID, each=each)
-    crowd = [subprocess.Popen([sys.executable, "-c", code, str(number)], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-             for number in range(10)]
-    for process in crowd:
-        process.stdout.readline()
-    for process in crowd:
-        process.stdin.close()
-    assert [process.wait() for process in crowd] == [0] * 10
+    ready, go = os.pipe()
+    crowd = []
+    for number in range(10):
+        child = os.fork()
+        if not child:
+            add_some(domain, number, each, ready, go)
+        crowd.append(child)
+    os.close(ready)
+    os.close(go)                        # now all of them begin
+    assert [os.waitpid(child, 0)[1] for child in crowd] == [0] * 10
     wanted = sorted(b"u%d-%d" % (number, one) for number in range(10) for one in range(each))
     assert store.names() == wanted and all(store.get(name) for name in wanted)
     found = store.all()
@@ -458,20 +376,3 @@ def test_who_opened_the_store_before_it_moved_changes_nothing(site, sqlite):
         with pytest.raises(Temporary, match="being moved"):
             change()
     assert accounts.store(site).names() == [b"joe"]
-
-
-class Quiet:
-    """No progress bar."""
-    heard = 0
-
-    def __init__(self, total):
-        Quiet.heard = 0
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *problem):
-        pass
-
-    def add(self, number=1):
-        Quiet.heard += number
