@@ -1,4 +1,5 @@
 """Delivering to virtual users: by their .qmail, within their quota, and what happens to nobody's mail."""
+import itertools
 import os
 
 import pytest
@@ -8,6 +9,7 @@ from pyqmail.base import home as qmailhome
 from pyqmail.delivery import command
 from pyqmail.delivery.copies import Copies
 from pyqmail.delivery.message import Message
+from pyqmail.inject import injection
 from pyqmail.vpopmail import accounts, delivery, home, instructions, mailbox
 
 MAIL = b"From: x@remote.example\n\nhello\n"
@@ -180,6 +182,72 @@ def test_a_failing_injection_ends_it_with_its_exit_code(place, monkeypatch):
     monkeypatch.setattr(instructions, "inject", lambda *about: 100)
     place.write(b"joe/.qmail", b"ann@other.example\n./Maildir/\n")
     assert place.deliver() == (100, b"system error calling qmail-inject\n") and place.messages() == {}
+
+
+class Queue:
+    """Takes the place of a Submission; `taken`: (sender, recipients, message) of each."""
+
+    taken = []
+
+    def __init__(self, environ):
+        self.message = b""
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        pass
+
+    def put(self, data):
+        self.message += data
+
+    def finish(self, sender, recipients):
+        self.taken.append((sender, recipients, self.message))
+        return b"Zno (#4.3.0)" if recipients == [b"full@c.test"] else b""
+
+
+@pytest.fixture
+def queue(monkeypatch):
+    """What is injected here; a program that is started makes the test fail."""
+    monkeypatch.setattr(qmailhome, "ours", lambda name: True)
+    monkeypatch.setattr(instructions.child, "start", None)
+    monkeypatch.setattr(injection, "Submission", Queue)
+    monkeypatch.setattr(Queue, "taken", [])
+    return Queue.taken
+
+
+def test_addresses_are_injected_here(place, queue):
+    """Without a program, and as if each had its own: no two messages have the same id."""
+    place.write(b"joe/.qmail", b"a@x.test\n&B@y.test\n")
+    assert place.deliver(mail=b"Subject: no id\n\nhello\n") == (0, b"")
+    assert [sent[:2] for sent in queue] == [(b"x@remote.example", [b"a@x.test"]), (b"x@remote.example", [b"B@y.test"])]
+    assert all(b"\nDelivered-To: joe@example.com\nSubject: no id\n" in message for *_, message in queue)
+    assert all(message.endswith(b"\n\nhello\n") for *_, message in queue)
+    ids = {line for *_, message in queue for line in message.split(b"\n") if line.startswith(b"Message-ID:")}
+    assert len(ids) == 2
+
+
+def test_an_injection_that_fails_here(place, queue):
+    place.write(b"joe/.qmail", b"full@c.test\na@x.test\n")
+    code, said = place.deliver()
+    assert code == 111 and len(queue) == 1
+    assert said == b"qmail-inject: fatal: no (#4.3.0)\nsystem error calling qmail-inject\n"
+
+
+def test_options_that_change_are_read_again(place, monkeypatch):
+    """A warm process delivers for an hour."""
+    now = itertools.count(home.time.monotonic() + 10, 10)
+    monkeypatch.setattr(home.time, "monotonic", lambda: next(now))
+    path = place.root + b"/vpop/options"
+    assert place.deliver(b"joe-list")[0] == 100
+    with open(path, "wb") as f:
+        f.write(b"qmail-ext yes\n")
+    assert place.deliver(b"joe-list") == (0, b"")
+    with monkeypatch.context() as patched:
+        patched.setattr(home, "_read_options", None)        # not read without need
+        assert place.deliver(b"joe-list") == (0, b"")
+    os.unlink(path)
+    assert place.deliver(b"joe-list")[0] == 100
 
 
 def test_a_forward_to_where_it_came_from_loops(place):
