@@ -2,8 +2,8 @@
 
 vpasswd is text, a line for each account, sorted by name; it is the truth. vpasswd.cdb is the only file that a
 look-up reads. Whoever changes them holds .vpasswd.lock; what is renamed is complete and on the disk before, vpasswd
-first. After a crash between the two the cdb is older than vpasswd, and the next change, or vmkpasswd, makes it anew
-from that. Both are made anew for each change, unless they are large: see vpasswd_large.py.
+first. After a crash between the two the cdb is older than vpasswd, and the next change (the same one, too), or vmkpasswd,
+makes it anew from that. Both are made anew for each change, unless they are large: see vpasswd_large.py.
 Source: vpopmail's cdb module, as recorded.
 """
 import os
@@ -66,6 +66,7 @@ class Embedded:
             data = read()
             start = account.name + b":"
             if data.startswith(start) or b"\n" + start in data:
+                catch_up()
                 raise Refused("USERNAME_EXISTS")
             place = position_for(data, account.name)
             data = b"".join((data[:place], text, b"\n", data[place:]))
@@ -144,7 +145,11 @@ class Embedded:
                 from . import vpasswd_large     # only where a domain is large
                 if vpasswd_large.exchange(name, function):
                     return
-            rewrite(exchange, stale)
+            try:
+                rewrite(exchange, stale)
+            except Refused:
+                catch_up()
+                raise
 
 
 def rewrite(edit, stale):
@@ -157,9 +162,24 @@ def rewrite(edit, stale):
 def rebuild():
     """Make vpasswd.cdb from vpasswd, in the current directory."""
     with files.Locked(LOCK):
-        write_cdb(read_lines())
-        os.rename(NEW_CDB, CDB)
-        files.sync_directory(b".")
+        compile_again()
+
+
+def compile_again():
+    write_cdb(read_lines())
+    os.rename(NEW_CDB, CDB)
+    files.sync_directory(b".")
+
+
+def catch_up():
+    """A change that has nothing to do, but that a crash kept from the cdb, is one that look-ups see from here on. For who
+    holds the lock."""
+    try:
+        behind = os.stat(CDB).st_mtime_ns < os.stat(VPASSWD).st_mtime_ns
+    except FileNotFoundError:
+        behind = os.path.exists(VPASSWD)
+    if behind:
+        compile_again()
 
 
 def put(data, compile_new):
