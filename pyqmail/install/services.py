@@ -11,7 +11,8 @@ from ..base.errors import Temporary
 from ..base.pidfile import running
 from . import commands
 
-# control: the file that turns the service on, by saying where it listens or, if not `listens`, by a number; None: always
+# control: the file that turns the service on, by saying where it listens or, if not `listens`, by a number; None: it
+# always runs
 Service = collections.namedtuple("Service", "name control argv about listens", defaults=(True,))
 
 SERVICES = (

@@ -4,8 +4,8 @@
     qmail-rcptcheck address …           ask it; one line for each address
 
 The answer is what a delivery would find: where qmail-send sends the address (locals, virtualdomains, percenthack,
-envnoathost), who controls it (users/cdb, the system's accounts, alias), his .qmail files, and the accounts and quotas of
-virtual domains where such a file runs our vdelivermail. Where another program stands in the place of qmail-send,
+envnoathost), who controls it (users/cdb, the system's accounts, alias), his .qmail files, and the accounts and quotas
+of virtual domains where such a file runs our vdelivermail. Where another program stands in the place of qmail-send,
 qmail-lspawn, qmail-getpw or qmail-local, every address counts as known.
 
 Control files: me locals virtualdomains percenthack envnoathost. HUP: forget what is remembered.
@@ -13,9 +13,9 @@ Control files: me locals virtualdomains percenthack envnoathost. HUP: forget wha
 Exit codes: 0 every address has a mailbox, or is not local; 1 one has none, or its quota is used up; 100 usage;
 111 it cannot be told now. As a service: 0 told to end; 111 cannot start, or a part of it died.
 
-**Security**: the service is root, as qmail-lspawn is, and has the same parts: rcptcheck.front, uid qmailp, takes questions
-of qmaild and root; rcptcheck.deciding, root, gets one local address at a time; look-ups are qmailp's, .qmail files and
-virtual domains are read by processes of the user who controls the address, uid 0 never. No command is run.
+**Security**: the service is root, as qmail-lspawn is, and has the same parts: rcptcheck.front, uid qmailp, takes
+questions of qmaild and root; rcptcheck.deciding, root, gets one local address at a time; look-ups are qmailp's, .qmail
+files and virtual domains are read by processes of the user who controls the address, uid 0 never. No command is run.
 """
 import gc
 import os

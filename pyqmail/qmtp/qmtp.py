@@ -135,7 +135,8 @@ class QmtpSession(Session):
         return verdicts
 
     def _mailboxes(self, verdicts):
-        """Ask whether those who were accepted have a mailbox with room for this message; who has none gets his letter."""
+        """Ask whether those who were accepted have a mailbox with room for this message; who has none gets his
+        letter."""
         from ..rcptcheck import wire            # only where recipients are checked
         places = [place for place, verdict in enumerate(verdicts) if verdict == ACCEPTED]
         asked, self.recipients = self.recipients, []

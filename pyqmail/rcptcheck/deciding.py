@@ -1,8 +1,8 @@
 """The root part of the recipient check: who controls an address, and a process of that user to look.
 
 **Security**: root, because it must become any user but root; reads nothing but orders of its front, one local address
-each, bounded and cut into its two parts, and does as qmail-lspawn does, with the same code: the look-up happens as qmailp
-(spawn.resolver), the rest as the user (spawn.warm, rcptcheck.look). Answers of those processes are letters.
+each, bounded and cut into its two parts, and does as qmail-lspawn does, with the same code: the look-up happens as
+qmailp (spawn.resolver), the rest as the user (spawn.warm, rcptcheck.look). Answers of those processes are letters.
 
 Bounded: orders under way, processes that look, and those of one user, so that one home that hangs holds up nobody else.
 """
@@ -23,12 +23,12 @@ OUTPUT = 300                        # bytes
 PROGRAMS = ("qmail-send", "qmail-lspawn", "qmail-getpw", "qmail-local")
 
 Order = namedtuple("Order", "number size local domain")
-Look = namedtuple("Look", "order who since")        # it is known who controls the address; waits for a process, or has one
+Look = namedtuple("Look", "order who since")        # its controller is known; it waits for a process, or has one
 
 
 class Deciding:
-    """loop: spawn.loop.Loop; front: a socket to the front; resolver: spawn.resolver.Resolver; pool: spawn.warm.Pool whose
-    processes do look(); alone: the uid of a private home's owner, else None; clock: base.clock.Clock."""
+    """loop: spawn.loop.Loop; front: a socket to the front; resolver: spawn.resolver.Resolver; pool: spawn.warm.Pool
+    whose processes do look(); alone: the uid of a private home's owner, else None; clock: base.clock.Clock."""
 
     def __init__(self, loop, front, resolver, pool, alone, clock):
         self._loop, self._front, self._resolver, self._pool = loop, front, resolver, pool

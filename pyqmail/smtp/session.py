@@ -90,7 +90,8 @@ class Session:
                     return event
                 continue
             command, self._held = self._held or self._commands.next_command(), None
-            if self._unsettled and (command is None or command[0] != b"rcpt" or len(self._unsettled) >= self._wire.BATCH):
+            if self._unsettled and (
+                    command is None or command[0] != b"rcpt" or len(self._unsettled) >= self._wire.BATCH):
                 self._held = command
                 return CHECK
             if command is None:

@@ -33,8 +33,8 @@ def known(address):
 
 
 def by_instructions(found, ext, host, size=0, action_of=command.own_vdelivermail):
-    """The Verdict for mail that a .qmail file gets (found: dotqmail.Instructions), for ext@host, of `size` bytes (0: not
-    known yet). Only vdelivermail is looked behind, and only where nothing else in the file can take the mail.
+    """The Verdict for mail that a .qmail file gets (found: dotqmail.Instructions), for ext@host, of `size` bytes (0:
+    not known yet). Only vdelivermail is looked behind, and only where nothing else in the file can take the mail.
     action_of(line): the action if the command is a vdelivermail, else None. Raises Temporary, OSError."""
     if command.VDELIVERMAIL not in found.text:
         return KNOWN

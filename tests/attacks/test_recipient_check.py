@@ -28,13 +28,14 @@ class Silent:
 def controls(tmp_path, monkeypatch):
     monkeypatch.setattr(home, "HOME", str(tmp_path))
     (tmp_path / "control").mkdir()
-    for name, text in {"me": "a.test\n", "locals": "a.test\n", "virtualdomains": ":everything\n", "percenthack": "a.test\n"}.items():
+    for name, text in {"me": "a.test\n", "locals": "a.test\n", "virtualdomains": ":everything\n",
+                       "percenthack": "a.test\n"}.items():
         (tmp_path / "control" / name).write_text(text)
     return tmp_path
 
 
-PIECES = st.lists(st.one_of(st.sampled_from([b"@", b"%", b"a.test", b'"', b"\\", b"/", b"..", b"-", b"<", b">", b"RC1", b"1", b" "]),
-                            st.binary(max_size=30)), max_size=12).map(b"".join)
+WORDS = [b"@", b"%", b"a.test", b'"', b"\\", b"/", b"..", b"-", b"<", b">", b"RC1", b"1", b" "]
+PIECES = st.lists(st.one_of(st.sampled_from(WORDS), st.binary(max_size=30)), max_size=12).map(b"".join)
 
 
 @settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -132,7 +133,8 @@ def test_a_command_is_never_run(tmp_path, monkeypatch, capfdbinary):
     assert capfdbinary.readouterr().out == b"K" and not mark.exists()
 
 
-@pytest.mark.parametrize("line", [b"", b"|", b"||", b" | | ", b"vdelivermail", b"|vdelivermail||", b"\0vdelivermail '' x"])
+@pytest.mark.parametrize("line", [
+    b"", b"|", b"||", b" | | ", b"vdelivermail", b"|vdelivermail||", b"\0vdelivermail '' x"])
 def test_odd_lines_are_somebodys(line):
     found = recipient.dotqmail.Instructions(b"|" + line + b"\n#vdelivermail\n")
     assert recipient.by_instructions(found, b"x", b"a.test") is recipient.KNOWN

@@ -325,7 +325,7 @@ def test_nobody_left_is_no_message(qmtpd):
 def test_what_is_refused_anyway_is_not_asked_about(qmtpd):
     driver = checked(qmtpd, databytes="3\n")
     driver.hears(message(recipients=to(b"nobody")))
-    assert driver.asked == [] and driver.said == wire.netstring(b"Dsorry, that message size exceeds my databytes limit (#5.3.4)")
+    assert driver.asked == [] and driver.said == wire.netstring(qmtp.TOO_BIG)
 
 
 def test_who_tries_names_is_sent_away(qmtpd):

@@ -93,8 +93,9 @@ def front(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("address, order", [
-    (b"joe@here.test", (b"joe", b"here.test")), (b"Joe@HERE.test", (b"Joe", b"HERE.test")), (b"x@v.test", (b"vee-x", b"v.test")),
-    (b"a@b@here.test", (b"a@b", b"here.test")), (b"joe@far.test", None), (b"joe", None), (b"@here.test", None), (b"", None)])
+    (b"joe@here.test", (b"joe", b"here.test")), (b"Joe@HERE.test", (b"Joe", b"HERE.test")),
+    (b"x@v.test", (b"vee-x", b"v.test")), (b"a@b@here.test", (b"a@b", b"here.test")), (b"joe@far.test", None),
+    (b"joe", None), (b"@here.test", None), (b"", None)])
 def test_where_mail_goes(front, address, order):
     answers = front.ask(address)
     assert [found[2:] for found in front.orders()] == ([] if order is None else [order])

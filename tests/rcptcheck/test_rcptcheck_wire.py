@@ -34,7 +34,8 @@ def test_no_order(packet):
 
 
 @pytest.mark.parametrize("packet, found", [
-    (b"7\0K", (7, [b"K"])), (b"7\0K12\0U\0Q\0Z", (7, [b"K12", b"U", b"Q", b"Z"])), (b"7", None), (b"", None), (b"x\0K", None),
+    (b"7\0K", (7, [b"K"])), (b"7\0K12\0U\0Q\0Z", (7, [b"K12", b"U", b"Q", b"Z"])), (b"7", None), (b"", None),
+    (b"x\0K", None),
     (b"7\0U1\0\0k\0K-1\0K" + b"1" * 19 + b"\x00550", (7, [b"Z"] * 6))])
 def test_answer(packet, found):
     """What is no answer is never "unknown"."""

@@ -66,7 +66,8 @@ def connect(tmp_path, monkeypatch):
     def make(controls=None, variables=None, **options):
         for name, text in {**CONTROLS, **(controls or {})}.items():
             (tmp_path / "control" / name).write_text(text)
-        return Mailboxes(smtp.Session(Policy(), Client({b"TCPREMOTEIP": b"192.0.2.7", **(variables or {})}), **options), WHO)
+        client = Client({b"TCPREMOTEIP": b"192.0.2.7", **(variables or {})})
+        return Mailboxes(smtp.Session(Policy(), client, **options), WHO)
     return make
 
 
@@ -74,16 +75,17 @@ def rcpt(*names):
     return b"".join(b"RCPT TO:<%b>\r\n" % (name if b"@" in name else name + b"@local.test") for name in names)
 
 
-@pytest.mark.parametrize("name, reply", [(b"joe", OK), (b"JOE", OK), (b"nobody", NONE), (b"full", FULL), (b"away", LATER),
-                                         (b"small", OK), (b"x@far.test", smtp.NO_GATEWAY), (b"z" * 900, smtp.SYNTAX)])
+@pytest.mark.parametrize("name, reply", [
+    (b"joe", OK), (b"JOE", OK), (b"nobody", NONE), (b"full", FULL), (b"away", LATER), (b"small", OK),
+    (b"x@far.test", smtp.NO_GATEWAY), (b"z" * 900, smtp.SYNTAX)])
 def test_reply(connect, name, reply):
     assert connect().talk(MAIL + rcpt(name)) == OK + reply
 
 
 def test_replies_in_their_order_and_one_question_for_all(connect):
     client = connect()
-    talk = (rcpt(b"joe", b"x@far.test", b"nobody") + MAIL + rcpt(b"joe", b"x@far.test", b"nobody", b"z" * 900, b"full", b"sue")
-            + DATA)
+    talk = (rcpt(b"joe", b"x@far.test", b"nobody") + MAIL
+            + rcpt(b"joe", b"x@far.test", b"nobody", b"z" * 900, b"full", b"sue") + DATA)
     heard = (smtp.WANT_MAIL * 3 + OK + OK + smtp.NO_GATEWAY + NONE + smtp.SYNTAX + FULL + OK + smtp.GO_AHEAD)
     assert client.talk(talk) == heard
     assert client.asked == [([name + b"@local.test" for name in (b"joe", b"nobody", b"full", b"sue")], 0)]
@@ -111,13 +113,14 @@ def test_refused_by_all_is_no_message(connect):
 def test_whoever_may_relay_is_told_too(connect):
     client = connect(variables={b"RELAYCLIENT": b""})
     assert client.talk(MAIL + rcpt(b"nobody", b"joe@far.test", b"nobody@far.test")) == OK + NONE + OK + NONE
-    assert client.asked == [([b"nobody@local.test", b"joe@far.test", b"nobody@far.test"], 0)]      # the service tells local
+    assert client.asked == [([b"nobody@local.test", b"joe@far.test", b"nobody@far.test"], 0)]
     client = connect(variables={b"RELAYCLIENT": b"@inside.test"})
     client.talk(MAIL + rcpt(b"joe"))
     assert client.asked == [([b"joe@local.test@inside.test"], 0)]
 
 
-@pytest.mark.parametrize("controls, options", [({"rcptcheck": "0\n"}, {}), ({"rcptcheck": "\n"}, {}), ({}, {"check": False})])
+@pytest.mark.parametrize("controls, options", [
+    ({"rcptcheck": "0\n"}, {}), ({"rcptcheck": "\n"}, {}), ({}, {"check": False})])
 def test_turned_off(connect, controls, options):
     client = connect(controls, **options)
     assert client.talk(MAIL + rcpt(b"nobody", b"full", b"away") + DATA + b"x" * 5000 + b"\r\n.\r\n") == (
@@ -179,8 +182,9 @@ def test_other_refusals_come_first(connect):
     assert client.talk(b"x" * 500 + b"\r\n.\r\n") == smtp.TOO_BIG
 
 
-LINES = st.lists(st.sampled_from([MAIL, DATA, rcpt(b"joe"), rcpt(b"nobody"), rcpt(b"away"), rcpt(b"x@far.test"), b"RSET\r\n",
-                                  rcpt(b"small"), b"EHLO x\r\n", b".\r\n", b"x" * 100 + b"\r\n", b"RCPT\r\n", b"\n"]), max_size=25)
+LINES = st.lists(max_size=25, elements=st.sampled_from([
+    MAIL, DATA, rcpt(b"joe"), rcpt(b"nobody"), rcpt(b"away"), rcpt(b"x@far.test"), b"RSET\r\n", rcpt(b"small"),
+    b"EHLO x\r\n", b".\r\n", b"x" * 100 + b"\r\n", b"RCPT\r\n", b"\n"]))
 
 
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

@@ -7,6 +7,7 @@ from pyqmail.base import cdb
 from pyqmail.base import home as qmailhome
 from pyqmail.base.errors import Temporary
 from pyqmail.delivery import command, dotqmail
+from pyqmail.delivery.message import Message
 from pyqmail.vpopmail import accounts, assign, delivery, home, recipient
 
 DOMAIN = b"example.com"
@@ -31,7 +32,8 @@ def place(tmp_path, monkeypatch):
     write(vpop + b"/etc/vlimits.default", b"")
     store = accounts.store(assign.find(DOMAIN))
     for name, more in {b"joe": {}, b"locked": {"flags": 16}, b"limited": {"quota": b"1000S"}, b"few": {"quota": b"2C"},
-                       b"both": {"quota": b"1000S,2C"}, b"forwards": {"quota": b"1S"}, b"empty": {"quota": b"1S"}}.items():
+                       b"both": {"quota": b"1000S,2C"}, b"forwards": {"quota": b"1S"},
+                       b"empty": {"quota": b"1S"}}.items():
         store.add(accounts.Account(name, b"x", directory=directory + b"/" + name, **more))
         for part in (b"new", b"cur", b"tmp"):
             os.makedirs(b"%b/%b/Maildir/%b" % (directory, name, part))
@@ -60,7 +62,7 @@ def delivered(action, ext, size, tmp_path, host=DOMAIN):
     path = tmp_path / "message"
     path.write_bytes(b"Subject: x\n\n" + b"x" * (size - 12))
     with open(path, "rb") as message, open(os.devnull, "wb") as null:
-        return delivery.deliver(action, {b"EXT": ext, b"HOST": host}, message.fileno(), null.fileno())
+        return delivery.deliver(action, {b"EXT": ext, b"HOST": host}, Message(message.fileno()), null.fileno())
 
 
 BOUNCE = b"bounce-no-mailbox"
@@ -80,7 +82,8 @@ def test_as_it_is_delivered(place, tmp_path, ext, action, known):
 @pytest.mark.parametrize("user, held, size, found", [
     (b"limited", [], 0, ROOM(True, 1000)), (b"limited", [400, 500], 0, ROOM(True, 100)),
     (b"limited", [400, 500], 100, ROOM(True, 100)), (b"limited", [400, 500], 101, recipient.FULL),
-    (b"limited", [1000], 0, recipient.FULL), (b"few", [5], 10_000, recipient.KNOWN), (b"few", [5, 5], 0, recipient.FULL),
+    (b"limited", [1000], 0, recipient.FULL), (b"few", [5], 10_000, recipient.KNOWN),
+    (b"few", [5, 5], 0, recipient.FULL),
     (b"both", [5], 900, ROOM(True, 995)), (b"both", [5, 5], 900, recipient.FULL), (b"both", [5], 996, recipient.FULL),
     (b"joe", [10_000], 10_000, recipient.KNOWN), (b"forwards", [10_000], 10_000, recipient.KNOWN),
     (b"empty", [], 5000, recipient.FULL)])
@@ -121,7 +124,8 @@ LINE = b"| /v/bin/vdelivermail '' bounce-no-mailbox\n"
     (LINE + b"./Maildir/\n", True), (b"&joe@far.test\n" + LINE, True), (b"|condredirect a@b false\n" + LINE, True),
     (b"| false || /v/bin/vdelivermail '' bounce-no-mailbox\n", True),
     (b"| x; exit 0 | /v/bin/vdelivermail '' bounce-no-mailbox\n", True),
-    (b"| /v/bin/vdelivermail '' bounce-no-mailbox | cat\n", True), (b"| vdelivermail\n", True), (b"&vdelivermail@a\n", True),
+    (b"| /v/bin/vdelivermail '' bounce-no-mailbox | cat\n", True), (b"| vdelivermail\n", True),
+    (b"&vdelivermail@a\n", True),
     (b"./Maildir/\n", True), (b"|| /v/bin/vdelivermail '' bounce-no-mailbox\n", True)])
 def test_whose_word_it_is(place, text, known):
     """"unknown" only where nothing but our vdelivermail decides."""
