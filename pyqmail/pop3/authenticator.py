@@ -3,8 +3,8 @@
 **Security**: root, and the only root process of POP3. It speaks no POP3: a login comes as a packet
 of bounded length from the accept workers, which are qmaild, and is taken apart at its NULs. The
 client's address comes from the kernel. What the workers say never becomes part of an environment. A
-password is compared in a child of the login's process: what it takes to compare (/etc/shadow, PAM) never
-is in the memory of a process that becomes a user.
+password is compared in a child of the login's process: what it takes to compare (/etc/shadow, PAM, a domain's
+accounts) never is in the memory of a process that becomes a user.
 """
 import errno
 import os
@@ -12,7 +12,7 @@ import selectors
 import socket
 import time
 
-from ..auth import accounts, accounts_pam, checkpassword
+from ..auth import accounts, accounts_pam, checkpassword, failures
 from ..base import accounts as roles, child, errors, gate, home, listen, prot, sig
 from . import handover, serve, session
 
@@ -21,7 +21,8 @@ CHECK_TIME = 120                    # s; a password check that hangs must not ke
 FAILURE_DELAY = 3                   # s from the password to "authorization failed": no faster guessing
 ANSWER = 1 << 16                    # bytes of a checking process's answer; a line of /etc/passwd is shorter
 SHOWN = 100                         # bytes of a user name in the log
-DEFAULT = (b"checkpassword", b"qmail-pop3d")
+SYSTEM, VIRTUAL = b"checkpassword", b"vchkpw"       # checkers that need no process of their own before
+SERVER = b"qmail-pop3d"
 
 
 class Authenticator:
@@ -119,8 +120,8 @@ class Authenticator:
         started = time.monotonic()
         login = checkpassword.encode(name, secret, stamp)
         try:
-            if self.checker[:2] == list(DEFAULT) and all(home.ours(os.fsdecode(word)) for word in DEFAULT):
-                failure = self.session(name, secret, login, peer)
+            if in_process(self.checker):
+                failure = self.session(name, secret, stamp, login, peer)
             else:
                 failure = self.other_checker(login, peer)
         except (errors.Temporary, OSError) as why:
@@ -138,14 +139,15 @@ class Authenticator:
             pass
         return 1
 
-    def session(self, name, secret, login, peer):
-        """checkpassword and qmail-pop3d in this process. Returns why not, or None after the session."""
+    def session(self, name, secret, stamp, login, peer):
+        """The checker and qmail-pop3d in this process. Returns why not, or None after the session."""
         if len(login) > checkpassword.LIMIT:
             return b"authorization failed"
-        account = checked(name, secret)
-        if account is None:
+        check, enter = (virtual_user, enter_virtual) if self.checker[0] == VIRTUAL else (system_user, enter_system)
+        found = checked(lambda: check(name, secret, stamp, peer))
+        if found is None:
             return b"authorization failed"
-        checkpassword.become(account)
+        enter(found)
         prot.not_dumpable()
         if self.verbose:
             errors.say(NAME, ": login: ", quoted(name), f" from {peer.ip}")
@@ -165,31 +167,74 @@ class Authenticator:
         return b"authorization failed" if status else None
 
 
-def checked(name, secret):
-    """accounts.authenticate() in a process of its own. Raises Temporary, OSError."""
-    status, answer = child.result_of(lambda: check(name, secret), ANSWER)
-    fields = answer.split(b"\0")
-    if status == 0 and answer == b"-":
+def in_process(words):
+    """True if the checker and the program after it are pyqmail's own."""
+    ours = len(words) > 1 and words[0] in (SYSTEM, VIRTUAL) and words[1] == SERVER
+    return ours and all(home.ours(os.fsdecode(word)) for word in words[:2])
+
+
+# ---------------------------------------------------------------- a check in a process of its own
+
+FOUND, REFUSED, TROUBLE = b"=", b"-", b"!"
+
+
+def checked(check):
+    """What check(), carried out in a process of its own, tells of the user; None if there is no login.
+    Raises Temporary, OSError."""
+    status, answer = child.result_of(lambda: carry_out(check), ANSWER)
+    if status == 0 and answer == REFUSED:
         return None
-    if status == 0 and fields[0] == b"=" and len(fields) == 6:
-        return accounts.Account(fields[1], int(fields[2]), int(fields[3]), *fields[4:])
-    if status == 0 and fields[0] == b"!":
-        raise errors.Temporary(os.fsdecode(fields[1]))
+    if status == 0 and answer.startswith(FOUND):
+        return answer[1:]
+    if status == 0 and answer.startswith(TROUBLE):
+        raise errors.Temporary(os.fsdecode(answer[1:]))
     raise errors.Temporary("the password check took too long" if status == -sig.ALRM else
                            f"the password check ended with status {status}")
 
 
-def check(name, secret):
+def carry_out(check):
     """The whole life of the process that compares a password: its answer."""
     sig.default(sig.ALRM)           # ends the process even inside a library that hangs
     sig.alarm(CHECK_TIME)
     try:
-        found = accounts.authenticate(name, secret)
+        found = check()
     except errors.Temporary as why:
-        return b"!\0" + os.fsencode(str(why)).replace(b"\0", b"?")
-    if found is None:
-        return b"-"
-    return b"\0".join((b"=", found.name, b"%d" % found.uid, b"%d" % found.gid, found.home, found.shell))
+        return TROUBLE + os.fsencode(str(why))
+    except OSError as why:
+        return TROUBLE + os.fsencode(errors.text(why))
+    return REFUSED if found is None else FOUND + found
+
+
+def system_user(name, secret, _, peer):
+    """checkpassword's part: the account as bytes, None if there is no login."""
+    try:
+        found = accounts.login(name, secret, peer.ip.encode())
+    except failures.TooMany:
+        errors.say(NAME, ": too many failed logins: ", quoted(name), f" from {peer.ip}")
+        return None
+    return found and b"\0".join((found.name, b"%d" % found.uid, b"%d" % found.gid, found.home, found.shell))
+
+
+def enter_system(data):
+    name, uid, gid, directory, shell = data.split(b"\0")
+    checkpassword.become(accounts.Account(name, int(uid), int(gid), directory, shell))
+
+
+def virtual_user(name, secret, stamp, peer):
+    """vchkpw's part."""
+    from ..vpopmail import checker      # only where there are virtual users
+    os.environb.update(peer.environ)    # the default domain may depend on them
+    connection = checker.Connection(peer.environ, SERVER)
+    try:
+        return checker.admit(connection, name, secret, stamp).pack()
+    except checker.Failure as why:
+        checker.loginlog.refused(connection.name, why.text)
+        return None
+
+
+def enter_virtual(data):
+    from ..vpopmail import checker      # see virtual_user()
+    checker.Admitted.unpack(data).enter()
 
 
 class Peer:
@@ -219,8 +264,10 @@ def quoted(name):
     return f'"{shown}"' + ("..." if len(name) > SHOWN else "")
 
 
-def warm():
-    """Load what the first login would need, before there are processes that would each load it."""
+def warm(words):
+    """Load what the first login with this checker would need, before there are processes that would each load it."""
+    if words[0] == VIRTUAL:
+        from ..vpopmail import checker  # noqa: F401
     if roles.private():
         return
     try:

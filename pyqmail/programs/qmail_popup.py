@@ -9,7 +9,8 @@ descriptor 3; usually `checkpassword qmail-pop3d Maildir`. CHECKER takes over th
 it fails the client is told so. One attempt a connection. Exit code: always 1.
 
 Listening, it answers as control/me and runs the checker of control/pop3checker, by default
-`checkpassword qmail-pop3d Maildir`; these two, as long as they are pyqmail's own, run in process.
+`checkpassword qmail-pop3d Maildir`; these two, or `vchkpw qmail-pop3d Maildir`, as long as they are pyqmail's own,
+run in process.
 control/concurrencypop3 (100) bounds the sessions at once, control/concurrencyperip (half of that)
 those of one address, control/tcp.pop3.cdb says who may connect; -v logs connections and logins, failed
 logins are logged always. SIGHUP: rules are read again. SIGTERM: ends, exit code 0; sessions go on to
@@ -85,7 +86,7 @@ def listen(options):
     front = start_front(sockets, total, receiving, (host, sending, per_ip, verbose))
     for sock in (sending, *sockets):
         sock.close()
-    authenticator.warm()
+    authenticator.warm(checker)
     return authenticator.Authenticator(receiving, checker, total, per_ip, verbose=verbose).run(front)
 
 

@@ -104,7 +104,7 @@ def proof(domain, account, secret, challenge, service):
     if account.clear and challenge:
         if service == SMTP and same(hmac_md5(account.clear, challenge), secret):
             return b"CRAM-MD5"
-        if service == POP and same(md5(challenge + account.clear).hexdigest().encode(), secret):
+        if service in (POP, WEBMAIL) and same(md5(challenge + account.clear).hexdigest().encode(), secret):
             return b"APOP"
     if not account.hash:
         hashes.spend(secret, setting())

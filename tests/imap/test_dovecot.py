@@ -141,7 +141,8 @@ def dovecot(virtual):
 
 @pytest.fixture(scope="module")
 def domain(virtual):
-    return virtual.add_domain()
+    with virtual.options("passwd no\n"):        # PAM takes two seconds for each refusal
+        yield virtual.add_domain()
 
 
 @pytest.fixture
@@ -327,6 +328,15 @@ def test_mail_location_and_another_owner(dovecot, virtual, person):
         assert subjects(connection) == ["to another owner"]
     assert os.stat(virtual.user_directory(joe)).st_uid == os.stat(person.home).st_uid
     virtual.remove(name)
+
+
+def test_users_of_the_system_where_they_are_asked_for(dovecot, virtual, domain, person):
+    with virtual.options("passwd yes\n"):
+        with dovecot.login(person.name, person.password) as connection:
+            assert connection.select("INBOX") == ("OK", [b"0"])
+        assert f"home\t{person.home}\n" in dovecot.doveadm("user", person.name)
+        assert "AUTHENTICATIONFAILED" in refused(dovecot, person.name, "wrong")
+    dovecot.doveadm("user", person.name, status=67)
 
 
 def test_an_alias_domain_is_the_same_mailbox(dovecot, virtual, domain, joe):

@@ -1,4 +1,5 @@
 """Virtual domains of a running installation: what tests do with them."""
+import contextlib
 import os
 import subprocess
 
@@ -25,6 +26,25 @@ class Virtual:
         done = self.command(program, *words, text=text)
         assert done.returncode == status, (program, words, done)
         return done.stdout.decode()
+
+    @contextlib.contextmanager
+    def options(self, text):
+        """VPOPHOME/options as this text for a while."""
+        path = f"{self.place}/options"
+        with open(path, encoding="ascii") as f:
+            before = f.read()
+        self.put(path, text)
+        try:
+            yield
+        finally:
+            self.put(path, before)
+
+    @staticmethod
+    def put(path, text):
+        """The file anew, whole at any time."""
+        with open(f"{path}.new", "w", encoding="ascii") as f:
+            f.write(text)
+        os.rename(f"{path}.new", path)
 
     # ------------------------------------------------------------ domains and users
 
