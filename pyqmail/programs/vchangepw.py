@@ -6,15 +6,16 @@ Asks for the address, the old password and, twice, the new one. Exit codes: 0 ch
 there is no such user; 225 to 255 vpopmail's errors, told on standard output; 111 a temporary trouble.
 
 **Security**: run with the rights of the domain's owner; what it reads is from a stranger until the password is right.
-A wrong password and an unknown user take the same time, and a pause. Source: vpopmail.
+A wrong password and an unknown user take the same time, and a pause; they count among the failed logins of all
+services (control/loginfailures), and are logged. Source: vpopmail.
 """
 import os
 import time
 
-from ..auth import hashes
+from ..auth import failures, hashes
 from ..base import netio
 from ..base.syslog import Syslog
-from ..vpopmail import accounts, assign, command, flags, limits, names, users
+from ..vpopmail import accounts, assign, command, flags, limits, login, names, users
 from ..vpopmail.errors import Refused
 from ..vpopmail.names import BadName
 
@@ -63,12 +64,20 @@ def authenticated(address, password):
         user, name = names.parse(address)
     except BadName:
         user = name = b""
+    who, limit = b"%b@%b" % (user, name), login.allowed()
+    if failures.too_many(who, b"", limit):
+        hashes.spend(password, login.setting())
+        return None
     domain = assign.find(name) if name else None
     account = accounts.store(domain).get(user) if domain and user else None
     if account is None or not hashes.usable(account.hash):
-        hashes.spend(password)
-        return None
-    return (domain, account) if hashes.matches(password, account.hash) else None
+        hashes.spend(password, login.setting())
+        fits = False
+    else:
+        fits = hashes.matches(password, account.hash)
+    if not fits:
+        failures.note(who, b"", limit)
+    return (domain, account) if fits else None
 
 
 def printable(address):

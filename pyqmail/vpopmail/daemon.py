@@ -15,7 +15,7 @@ import select
 
 from ..base import errors, netio
 from ..base.errors import Permanent, Temporary
-from . import accounts, daemon_commands, flags, login, names
+from . import accounts, daemon_commands, flags, login, loginlog, names
 from .daemon_help import HELP
 from .daemon_replies import Reply
 
@@ -127,7 +127,8 @@ class Session:
             return self.refuse(Reply(7, 204, b"Password Required"))
         try:
             found = login.check(name, secret, b"", None, self._ip)
-        except login.Failure:
+        except login.Failure as why:
+            loginlog.refused("vpopmaild", why.text)
             return self.refuse(Reply(8, 205, b"Invalid Email Address or Password"))
         except (Temporary, OSError):
             return self.refuse(Reply(0, 206, b"try again later"))

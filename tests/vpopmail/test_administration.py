@@ -291,6 +291,19 @@ def test_a_wrong_old_password(run, example, monkeypatch):
     assert run(vchangepw) == (3, "Please enter the email address: postmaster@example.com\nError: authentication failed!\n")
 
 
+def test_failed_changes_count_with_all_failed_logins(run, example, monkeypatch):
+    counted = []
+    monkeypatch.setattr(vchangepw.failures, "note", lambda *words: counted.append(words[:2]))
+    monkeypatch.setattr(vchangepw.failures, "too_many", lambda *words: len(counted) > 1)
+    monkeypatch.setattr(time, "sleep", lambda seconds: None)
+    for word, code in ((b"wrong", 3), (b"bad", 3), (b"secret", 3)):
+        said = iter([b"postmaster@example.com", word, b"new", b"new"])
+        monkeypatch.setattr(command, "read_line", lambda fd, said=said: next(said))
+        monkeypatch.setattr(command, "ask", lambda prompt, said=said: next(said))
+        assert run(vchangepw)[0] == code
+    assert counted == [(b"postmaster@example.com", b"")] * 2
+
+
 def test_old_users(run, example):
     run(vadduser, "joe@example.com", "pw")
     os.utime(accounts.store(example).get(b"joe").directory + b"/lastauth", (1, 1))

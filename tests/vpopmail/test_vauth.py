@@ -1,4 +1,5 @@
 """Logins of virtual users: passwords, challenges, flags, what is noted of them, and the relay they open."""
+import contextlib
 import hashlib
 import hmac
 import mmap
@@ -7,8 +8,9 @@ import time
 
 import pytest
 
+from pyqmail.auth import accounts as system
 from pyqmail.auth import failures, hashes
-from pyqmail.base import cdb, child, maildir
+from pyqmail.base import cdb, child, maildir, prot
 from pyqmail.base import home as qmailhome
 from pyqmail.base.errors import Permanent
 from pyqmail.programs import clearopensmtp, vchkpw
@@ -161,6 +163,63 @@ def test_nobody_costs_a_computation_of_the_same_kind(site, monkeypatch):
     for name in (b"joe@example.com", b"none@example.com", b"joe@none.example"):
         attempt(name, b"bad")
     assert computed == [b"$1$"] * 3
+
+
+def test_a_learned_password_is_told_to_the_old_webmail(site):
+    change(hash=b"", clear=b"")
+    home._known["options"] |= {b"learn-passwords": b"yes", b"sqwebmail-pass": b"yes"}
+    assert attempt(secret=b"first")[0] == b"PLAIN"
+    stored = accounts.store(domain()).get(b"joe").hash
+    assert get(domain().directory + b"/joe/Maildir/sqwebmail-pass") == b"\t%b\n" % stored
+
+
+@pytest.fixture
+def both(site, monkeypatch):
+    """The option passwd, and one account of the system, sam, with the password "secret"; what was compared, by whom."""
+    found = []
+    crypt = hashes.crypt
+    assert home.option(b"passwd") == b"no"
+    home._known["options"][b"passwd"] = b"yes"
+    sam = system.Account(b"sam", 4242, 4242, b"/home/sam", b"/bin/false")
+
+    def compare(name, password, account, field, **_):
+        found.append("system")
+        return account if account and password == b"secret" else None
+    monkeypatch.setattr(hashes, "crypt", lambda password, setting: found.append("virtual") or crypt(password, setting))
+    monkeypatch.setattr(system, "of_system", compare)
+    monkeypatch.setattr(system, "lookup", lambda name: (sam, b"x") if name == b"sam" else (None, b""))
+    monkeypatch.setattr(system.accounts, "private", lambda: None)
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    monkeypatch.setattr(checker.userdir, "note", lambda *_: None)
+    monkeypatch.setattr(checker.userdir, "make", lambda *_: None)
+    monkeypatch.setattr(roaming, "try_open", lambda ip: found.append("relay"))
+    monkeypatch.setattr(system, "authenticate", lambda name, password: compare(name, password, *system.lookup(name)))
+    monkeypatch.setattr(accounts, "store", lambda domain, inner=accounts.store(domain()): inner)
+    monkeypatch.setattr(prot, "Acting", lambda *_: contextlib.nullcontext())
+    return found
+
+
+@pytest.mark.parametrize("name, secret, code", [
+    (b"joe@example.com", b"bad", 1), (b"none@example.com", b"bad", 21), (b"sam", b"bad", 1), (b"nobody", b"bad", 21)])
+def test_with_both_kinds_of_accounts_every_refusal_makes_the_same_comparisons(both, name, secret, code):
+    connection = checker.Connection({b"TCPLOCALPORT": b"110", b"TCPREMOTEIP": IP}, b"")
+    with pytest.raises(Failure) as why:
+        checker.admit(connection, name, secret)
+    assert (why.value.code, both) == (code, ["virtual", "system"])
+
+
+def test_a_login_of_the_system_is_no_failure_of_a_virtual_user(both, run):
+    connection = checker.Connection({b"TCPLOCALPORT": b"110", b"TCPREMOTEIP": IP}, b"")
+    for _ in range(5):
+        assert checker.admit(connection, b"sam", b"secret").uid == 4242
+    assert failures.visit(b"sam@", IP, 0) == [] and both[-1] == "relay"
+
+
+def test_who_was_admitted_survives_a_pipe():
+    found = checker.Admitted(1, 2, name=b"n", address=b"n@d", directory=b"/d/n", base=b"/d", given=b"n", shell=b"s", quota=b"")
+    assert checker.Admitted.unpack(found.pack()).__dict__ == found.__dict__
+    with pytest.raises(ValueError):
+        checker.Admitted.unpack(b"1\x002\0n")
 
 
 def test_a_login_is_noted(site):
