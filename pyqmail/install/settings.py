@@ -34,9 +34,9 @@ def plus_domain(name):
     return ".".join(name.split(".")[-2:])
 
 
-def controls(name, smtp, pop3):
+def controls(name, smtp, pop3, new=True):
     """{control file: content} of an installation on the host `name` that listens at these addresses
-    (from addresses())."""
+    (from addresses()). new: what changes the answers that an existing one gives belongs to it, too."""
     domain = default_domain(name)
     names = dict.fromkeys((name, name.partition(".")[0], "localhost", f"localhost.{domain}"))
     local = "".join(f"{entry}\n" for entry in names)
@@ -48,7 +48,7 @@ def controls(name, smtp, pop3):
         "rcpthosts": local,
         "smtplisten": smtp,
         "pop3listen": pop3,
-        "rcptcheck": "1\n",
+        **({"rcptcheck": "1\n"} if new else {}),
         "concurrencylocal": "20\n",
         "concurrencyremote": "40\n",
     }

@@ -112,7 +112,8 @@ class Setup:
 
     def configure(self):
         name = settings.host_name()
-        for written in settings.write_missing(home.path("control"), settings.controls(name, self.smtp, self.pop3)):
+        files = settings.controls(name, self.smtp, self.pop3, new=not os.path.lexists(home.path("control/me")))
+        for written in settings.write_missing(home.path("control"), files):
             self.tell(f"made control/{written}")
         settings.write_missing(home.path("control"), {"tcp.smtp": RULES})
         if not os.path.exists(home.path("control/tcp.smtp.cdb")):

@@ -35,16 +35,18 @@ def look(arguments):
 
 
 def find(directory, dash, ext, domain, size):
-    """The answer. Raises Temporary, OSError."""
+    """The answer. In a sticky home, whose user wants mail to wait, what is there counts and what is not may be about to
+    come. Raises Temporary, OSError."""
     try:
         os.chdir(directory)
     except OSError as why:
         raise Temporary(f"Unable to switch to {os.fsdecode(directory)}: {errors.text(why)}. (#4.3.0)") from why
-    dotqmail.check_home()
+    sticky = []
+    dotqmail.check_home(sticky.append)
     found = dotqmail.find(dash, ext, DEFAULT_DELIVERY)
-    if found is None:
-        return wire.UNKNOWN
-    verdict = recipient.by_instructions(found, ext, domain, size)
+    verdict = recipient.UNKNOWN if found is None else recipient.by_instructions(found, ext, domain, size)
+    if sticky and not verdict.known:
+        raise Temporary("Home directory is sticky: user is editing his .qmail file. (#4.2.1)")
     if verdict is recipient.FULL:
         return wire.FULL
     if not verdict.known:

@@ -34,6 +34,11 @@ def test_domains_of_config_fast(name, default, plus):
     assert (settings.default_domain(name), settings.plus_domain(name)) == (default, plus)
 
 
+def test_an_existing_installation_is_not_made_to_refuse_recipients():
+    new, old = (settings.controls("mail.a.example", "s", "p", new=new) for new in (True, False))
+    assert new["rcptcheck"] == "1\n" and new.keys() - old.keys() == {"rcptcheck"}
+
+
 def test_whatever_qmail_inject_makes_of_local_names_is_local():
     files = settings.controls("mail.a.example", "s", "p")
     domain = files["defaultdomain"].strip()

@@ -18,6 +18,7 @@ UNKNOWN = (550, b"sorry, no mailbox here by that name (#5.1.1)")
 LATER = (451, b"sorry, I can't tell now whether that mailbox exists (#4.3.0)")
 NO_ROOM = (552, b"sorry, that mailbox has no room for your message (#5.2.2)")
 OUTCOMES = {250: "success", 550: "failure", 552: "failure", 451: "deferral"}
+WAITS = "taken, and kept in the queue: the home is sticky"
 NOT_FOUND = ("no_mailbox_here_by_that_name", "account_is_locked", "invalid_username")
 
 
@@ -83,13 +84,13 @@ class Place:
                     (f"{user}-ext@localhost", 250), (f"{user}-EXT@localhost", 250), (f"{user}-empty@localhost", 250),
                     (f"{user}-none@localhost", 550), (f"{user}-ext-more@localhost", 550), (f"{user}-@localhost", 550),
                     (f"{other}-anything.at.all@localhost", 250), (f"{self.open.name}@localhost", 451),
-                    (f"{self.sticky.name}-x@localhost", 451))
+                    (f"{self.sticky.name}@localhost", WAITS), (f"{self.sticky.name}-x@localhost", 451))
         yield from (("someone@localhost", 250), ("SomeOne@localhost", 250), ("first.last@localhost", 250),
                     ("first:last@localhost", 250), ("team-x-y@localhost", 250), ("team@localhost", 550),
                     ("quoted name@localhost", 250), ("nobody-here@localhost", 550), ("nobody@at@localhost", 550),
                     ("everybody-can-write@localhost", 451), ("/../someone@localhost", 550),
                     ("\xe9\xff@localhost", 550), ("a" * 300 + "@localhost", 550), ("x-" * 150 + "@localhost", 550),
-                    ("chief@localhost", 451), ("pre-y@localhost", 250), ("@localhost", None))
+                    ("chief@localhost", 451), ("pre-y@localhost", 250), ("@localhost", None))     # done without a delivery
         yield from ((f"{user}%localhost@hack.test", 250), (f"{user}-none%localhost@hack.test", 550),
                     (f"joe%{domain}@hack.test", 250), ("x@sub.test", 250), ("x@deep.wild.test", 250),
                     ("one@single.test", 250), ("one@nothing.test", 550))
@@ -181,7 +182,7 @@ def told(place):
 
 
 def test_the_table(place, told):
-    expected = {to: 250 if code is None else code for to, code in place.table()}
+    expected = {to: 250 if code in (None, WAITS) else code for to, code in place.table()}
     assert {to: code for to, (code, _) in told.items()} == expected
     for code, reply in told.values():
         assert (code, reply) in (UNKNOWN, LATER, NO_ROOM, (250, b"ok"))
@@ -189,12 +190,13 @@ def test_the_table(place, told):
 
 def test_as_mail_is_delivered(place, told):
     """550 exactly where a delivery bounces for want of a mailbox, 451 exactly where it is deferred."""
-    rows = [to for to, code in place.table() if code is not None]
+    rows = {to: code for to, code in place.table() if code is not None}
     wrong = {}
-    for to, outcome in place.outcomes(rows).items():
+    for to, outcome in place.outcomes(list(rows)).items():
         code = told[to][0]
         missing = any(words in outcome for words in NOT_FOUND)
-        if outcome.split(":")[0] != OUTCOMES[code] or (code == 550) != missing:
+        expected = "deferral" if rows[to] == WAITS else OUTCOMES[code]
+        if outcome.split(":")[0] != expected or (code == 550) != missing:
             wrong[to] = code, outcome
     assert wrong == {}
 
@@ -342,7 +344,7 @@ def test_who_may_ask(place):
         return done.stdout or done.stderr.rstrip().rpartition("\n")[2]
     assert ask("qmaild", "nofiles").startswith("b'1\\x00")
     assert "Permission denied" in ask("nobody", "nogroup")
-    assert ask("alias", "nofiles") in ("b''\n", "ConnectionResetError: [Errno 104] Connection reset by peer")
+    assert ask("alias", "nofiles").startswith(("b''", "ConnectionResetError", "BrokenPipeError"))
 
 
 def test_another_program_in_place_of_ours_decides(place):
