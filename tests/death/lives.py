@@ -26,6 +26,7 @@ TRACER = os.path.join(os.path.dirname(os.path.abspath(__file__)), "tracer.py")
 LIFE = 20                           # s for a life that nobody disturbs
 # A program's text that cannot be read: sh and Python take that for its end, and an empty program succeeds.
 UNREADABLE = r"p?read\w* HOME/bin/"
+OWN = "{home}/(pyqmail|queue|control|users)|/lib/python3|/home/|[0-9]+/[0-9]+"
 REASON = "This address refuses all mail."
 AFTER_ERROR = 0.5                   # s that the tracer stays: the call has failed, life may go on
 PATIENCE = 60                       # s after a death until all must be accounted for
@@ -208,7 +209,9 @@ class Place:
         result = Result(role, at, error)
         self.up()
         options = [*(("--at", at) if at else ()), *(("--error", error) if error else ()), *(("--log",) if log else ()),
-                   *(("--new",) if ROLES[role].new else ()), *(("--call", call) if call else ())]
+                   *(("--new",) if ROLES[role].new else ())]
+        if call or error and ROLES[role].cold:
+            options += ("--call", call or OWN.format(home=self.home))
         if ROLES[role].life == "program":
             trace, result.answer = self.program(lambda pid: Trace([pid], *options))
         elif ROLES[role].life == "pop3":
@@ -377,7 +380,8 @@ class Place:
 
 class Role:
     """pids(place): the processes to watch. new: only what they fork from now on. cold: programs that
-    are executed anew. life: which kind of life shows this role at work."""
+    are executed anew; of these only calls on our own files and Python's are made to fail, for what sh does before
+    is not ours. life: which kind of life shows this role at work."""
 
     def __init__(self, pids, new=False, cold=(), life="smtp"):
         self.pids, self.new, self.cold, self.life = pids, new, cold, life

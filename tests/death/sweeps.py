@@ -11,11 +11,11 @@ HEAD = ("role", "strikes", "acknowl.", "lost", "stuck", "bad state", "other", "t
 
 
 def reference(place, role, error=None):
-    """(how many calls can be struck, the kinds of calls) in an undisturbed life of this role."""
+    """(how many calls can be struck, these calls) in an undisturbed life of this role."""
     place.warm_up()
     result = place.trial(role, 0, error, log=True)
     assert not result.problems and all(result.copies[:1]), result
-    return result.calls, set(result.log)
+    return result.calls, result.log
 
 
 def sweep(places, role, points, tell=lambda result: None):
