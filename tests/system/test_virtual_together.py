@@ -5,6 +5,7 @@ import subprocess
 
 import pytest
 
+from tests.conformance.replay import cdb
 from tests.peers.virtual import PASSWORD
 
 pytestmark = pytest.mark.system
@@ -30,14 +31,8 @@ def names(virtual, domain):
         found = [line.split(":")[0] for line in f]
     assert found == sorted(found)
     with open(f"{directory}/vpasswd.cdb", "rb") as f:
-        data = f.read()
-    start = int.from_bytes(data[:4], "little")          # the first table stands after the last record
-    records, place = set(), 2048
-    while place < min(start, len(data)):
-        key, value = (int.from_bytes(data[place + at:place + at + 4], "little") for at in (0, 4))
-        records.add(data[place + 8:place + 8 + key].decode())
-        place += 8 + key + value
-    return set(found), records
+        records = cdb.records(f.read())
+    return set(found), {name for name, _ in records}
 
 
 def counted(virtual, domain):
