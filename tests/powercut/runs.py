@@ -2,6 +2,7 @@
 import collections
 import concurrent.futures
 import contextlib
+import itertools
 import json
 import os
 import shutil
@@ -10,6 +11,7 @@ import site
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 
 from tests.powercut import disk, world
@@ -60,10 +62,10 @@ class Report:
 
 
 class Total:
-    """Counters over many cuts."""
+    """Counters over many cuts; add() is for several threads."""
 
     def __init__(self):
-        self.cuts, self.runs, self.seconds, self.back = 0, 0, 0.0, 0
+        self.lock, self.cuts, self.runs, self.seconds, self.back = threading.Lock(), 0, 0, 0.0, 0
         self.promised, self.expected, self.twice = collections.Counter(), collections.Counter(), collections.Counter()
         self.lost, self.damaged, self.again, self.troubles = [], [], [], collections.Counter()
 
@@ -72,13 +74,13 @@ class Total:
         return self.lost + self.damaged + self.again
 
     def add(self, verdict):
-        self.cuts += 1
-        for name in ("promised", "expected", "twice"):
-            getattr(self, name).update(verdict.get(name, {}))
-        self.lost += verdict["lost"]
-        self.damaged += verdict.get("damaged", [])
-        self.again += verdict.get("again", [])
-        self.back += verdict.get("back", 0)
+        with self.lock:
+            self.cuts += 1
+            for name in ("promised", "expected", "twice"):
+                getattr(self, name).update(verdict.get(name, {}))
+            for name in ("lost", "damaged", "again"):
+                getattr(self, name).extend(verdict.get(name, []))
+            self.back += verdict.get("back", 0)
 
     def text(self, what):
         def table(counter):
@@ -101,7 +103,7 @@ class Harness:
     once. full: after every which cut all services are started and tried."""
 
     def __init__(self, place, backing, parallel=2, full=25):
-        self.place, self.full, self.templates, self.jobs = place, full, {}, 0
+        self.place, self.full, self.templates, self.jobs = place, full, {}, itertools.count()
         self.pool = concurrent.futures.ThreadPoolExecutor(parallel)
         self.images = f"{place}/images"
         os.mkdir(self.images)
@@ -124,8 +126,7 @@ class Harness:
 
     def job(self, verb, **about):
         """Have inside.py do it; its report."""
-        self.jobs += 1
-        path = f"{self.place}/job{self.jobs}"
+        path = f"{self.place}/job{next(self.jobs)}"
         with open(path, "w", encoding="ascii") as f:
             json.dump(about, f)
         self.wait(self.world.begin([verb, path]))
@@ -135,22 +136,25 @@ class Harness:
         os.unlink(f"{path}.report")
         return report
 
-    def run(self, kind, cuts, total, code="good", soon=SOON, **load):
-        """One load run with so many cuts, and their verification; True if nothing is wrong."""
+    def run(self, kind, cuts, total, code="good", soon=SOON, all_of_it=True, **load):
+        """One load run with so many cuts, and their verification; True if nothing is wrong. all_of_it: False to look
+        no further once something is."""
         began = time.monotonic()
-        image = f"{self.images}/run{self.jobs}"
-        disk.copy(self.template(kind), image)
-        ledger = f"{self.place}/ledger{self.jobs}"
+        template, number = self.template(kind), next(self.jobs)
+        image, ledger = f"{self.images}/run{number}", f"{self.place}/ledger{number}"
+        disk.copy(template, image)
         done = self.job("load", kind=kind, image=image, ledger=ledger, code=code, cuts=cuts, soon=soon, load=load)
         total.runs += 1
         total.troubles.update(done["troubles"])
 
         def verify(number, cut):
-            verdict = self.job("verify", kind=kind, ledger=ledger, cut=cut, all=number % self.full == self.full - 1)
-            os.unlink(cut["image"])
-            return verdict
-        for verdict in self.pool.map(verify, range(len(done["cuts"])), done["cuts"]):
-            total.add(verdict)
+            try:
+                if all_of_it or not total.wrong:
+                    total.add(self.job("verify", kind=kind, ledger=ledger, cut=cut,
+                                       all=number % self.full == self.full - 1))
+            finally:
+                os.unlink(cut["image"])
+        list(self.pool.map(verify, range(len(done["cuts"])), done["cuts"]))
         os.unlink(image)
         os.unlink(ledger)
         total.seconds += time.monotonic() - began
@@ -170,7 +174,7 @@ class Harness:
         self.world.add_code(bug.name, bug.apply)
         total = Total()
         for _ in range(bug.tries):
-            if not self.run("ext4", bug.cuts, total, code=bug.name, soon=bug.soon, **bug.load):
+            if not self.run("ext4", bug.cuts, total, code=bug.name, soon=bug.soon, all_of_it=False, **bug.load):
                 break
         say(f"seeded {bug.name}: {total.cuts} cuts, {len(total.lost)} lost, {len(total.damaged)} damaged"
             + "".join(f"\n    {line}" for line in total.wrong[:3]))
