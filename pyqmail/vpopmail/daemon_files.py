@@ -14,7 +14,7 @@ from .daemon_replies import Reply
 from .place import Inside
 
 LARGEST = 1 << 20                   # bytes of a file that are read or written
-TABLES = (b"vpasswd", b".vpasswd", b".qmailadmin-limits", b".dir-control", b".dir_control_free", b"cdb.tmp")
+TABLES = (b"vpasswd", b".vpasswd", b".accounts", b".qmailadmin-limits", b".dir-control", b".dir_control_free", b"cdb.tmp")
 INSTRUCTIONS = b".qmail"
 
 

@@ -15,7 +15,9 @@ from .account import changed, damaged, line, name_of, parse, split
 from .errors import Refused
 from .place import Inside
 
-VPASSWD, CDB, NEW_CDB, LOCK = b"vpasswd", b"vpasswd.cdb", b"cdb.tmp", backend.LOCK
+VPASSWD, CDB, LOCK = b"vpasswd", b"vpasswd.cdb", backend.LOCK
+# Under the lock there is one of each; what a kill left is overwritten. No user's directory has such a name.
+NEW_VPASSWD, NEW_CDB = b".vpasswd.new", b".vpasswd.cdb.new"
 PRIVATE = 0o600
 LARGE = 1 << 18                         # bytes of a cdb; records of smaller ones are in the order of vpasswd
 WASTE, APART = 3, 1 << 18               # times the size of vpasswd, and bytes: so large a cdb is made anew
@@ -183,24 +185,19 @@ def catch_up():
 
 
 def put(data, compile_new):
-    """Put a new vpasswd in place, and the cdb.tmp that compile_new() makes (None: the cdb stays). Both are complete and
+    """Put a new vpasswd in place, and the new cdb that compile_new() makes (None: the cdb stays). Both are complete and
     on the disk before the first is renamed."""
-    files.write(temporary(), data, PRIVATE)
+    files.write(NEW_VPASSWD, data, PRIVATE)
     try:
         if compile_new:
             compile_new()
-        os.rename(temporary(), VPASSWD)
+        os.rename(NEW_VPASSWD, VPASSWD)
     except BaseException:
-        files.remove(temporary())
+        files.remove(NEW_VPASSWD)
         raise
     if compile_new:
         os.rename(NEW_CDB, CDB)
     files.sync_directory(b".")
-
-
-def temporary():
-    """Where a new vpasswd is written to first."""
-    return b"%b.bak.%d" % (VPASSWD, os.getpid())
 
 
 def position_for(data, name):
@@ -227,7 +224,7 @@ def is_large_and_current():
 
 
 def write_cdb(lines):
-    """cdb.tmp, complete and on the disk."""
+    """The new cdb, complete and on the disk."""
     files.remove(NEW_CDB)
     fd = os.open(NEW_CDB, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, PRIVATE)
     try:

@@ -7,10 +7,10 @@ find less than before; other changes are done on a copy that takes its place. Fo
 import os
 
 from ..base import cdb_edit
-from . import files, vpasswd
+from . import files
 from .account import split
 from .errors import Refused
-from .vpasswd import CDB, NEW_CDB, PRIVATE, VPASSWD
+from .vpasswd import CDB, NEW_CDB, NEW_VPASSWD, PRIVATE, VPASSWD
 
 LONGEST = 4096                          # bytes of a line
 
@@ -24,7 +24,7 @@ def add(text):
     with Source() as source:
         start, _ = source.find(name)
         source.splice(start, start, text)
-    os.rename(vpasswd.temporary(), VPASSWD)
+    os.rename(NEW_VPASSWD, VPASSWD)
     if not in_place(name, rest):
         on_copy(lambda copy: copy.add_with_room(name, rest))
 
@@ -53,7 +53,7 @@ def exchange(name, function):
             return False
         text = function(old)
         source.splice(start, end, text)
-    os.rename(vpasswd.temporary(), VPASSWD)
+    os.rename(NEW_VPASSWD, VPASSWD)
     on_copy(lambda copy: copy.change(name, None if text is None else split(text)[1]))
     return True
 
@@ -121,9 +121,8 @@ class Source:
     def splice(self, start, end, text):
         """Write the new vpasswd under its temporary name, on the disk when this returns: `text` (None: nothing) stands
         where start to end was. It is younger than the cdb, or a crash now could not be told from a change done."""
-        name = vpasswd.temporary()
-        files.remove(name)
-        fd = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, PRIVATE)
+        files.remove(NEW_VPASSWD)
+        fd = os.open(NEW_VPASSWD, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, PRIVATE)
         try:
             files.copy(self._fd, fd, 0, start)
             if start and self.read(start - 1, start) != b"\n":
@@ -136,7 +135,7 @@ class Source:
                 os.utime(fd, ns=(made + 1, made + 1))
             os.fsync(fd)
         except BaseException:
-            files.remove(name)
+            files.remove(NEW_VPASSWD)
             raise
         finally:
             os.close(fd)

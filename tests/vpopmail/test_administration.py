@@ -194,7 +194,7 @@ def test_root_is_not_led_astray_by_links_in_a_domain(run, example, tmp_path):
     secret = tmp_path / "secret"
     secret.write_text("root's\n")
     secret.chmod(0o600)
-    for name in (b"vpasswd.bak.%d" % os.getpid(), b"cdb.tmp", b".dir-control.%d" % os.getpid()):
+    for name in (b".vpasswd.new", b".vpasswd.cdb.new", b".dir-control.%d" % os.getpid()):
         os.symlink(os.fsencode(secret), example.directory + b"/" + name)
     assert run(vadduser, "joe@example.com", "pw") == (0, "")
     assert secret.read_text() == "root's\n" and secret.stat().st_uid == 0

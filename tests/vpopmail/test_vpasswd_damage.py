@@ -1,0 +1,213 @@
+"""vpasswd and vpasswd.cdb: killed at each system call, damaged by others. Never is somebody unknown who is not."""
+import os
+import random
+import signal
+
+import pytest
+
+from pyqmail.base.errors import Temporary
+from pyqmail.vpopmail import accounts, vpasswd
+from tests.peers.accounts import put, some
+
+CALLS = ("open", "rename", "unlink", "fsync", "write", "pwrite", "fchmod", "utime", "lseek", "copy_file_range", "close")
+NAMES = [b"user%02d" % number for number in range(40)]
+
+
+def killed_at(step, work):
+    """Let work() be done by a process that is killed before its system call of that number; its status."""
+    child = os.fork()
+    if child:
+        return os.waitpid(child, 0)[1]
+    left = [step]
+
+    def dying(call):
+        def instead(*words, **more):
+            left[0] -= 1
+            if left[0] < 0:
+                os.kill(os.getpid(), signal.SIGKILL)
+            return call(*words, **more)
+        return instead
+    try:
+        for name in CALLS:
+            setattr(os, name, dying(getattr(os, name)))
+        work()
+        os._exit(0)
+    finally:
+        os._exit(1)
+
+
+def settable(account):
+    account.comment = b"changed"
+
+
+#   what                                        names that are gone, new, changed afterwards
+CHANGES = {
+    "add": (lambda store: store.add(some(b"user20x")), (), (b"user20x",), ()),
+    "add first": (lambda store: store.add(some(b"a0")), (), (b"a0",), ()),
+    "add last": (lambda store: store.add(some(b"zz")), (), (b"zz",), ()),
+    "change": (lambda store: store.change(b"user20", settable), (), (), (b"user20",)),
+    "delete": (lambda store: store.delete(b"user20"), (b"user20",), (), ()),
+    "delete last": (lambda store: store.delete(b"user39"), (b"user39",), (), ()),
+    "add_many": (lambda store: store.add_many([some(b"x1"), some(b"user05x")]), (), (b"x1", b"user05x"), ()),
+    "change_all": (lambda store: store.change_all(settable), (), (), NAMES),
+}
+
+
+@pytest.mark.parametrize("large", [False, True])
+@pytest.mark.parametrize("what", CHANGES)
+def test_a_kill_at_any_system_call(site, monkeypatch, what, large):
+    """The old accounts or the new ones, nothing between; what the next change leaves is whole."""
+    if large:
+        monkeypatch.setattr(vpasswd, "LARGE", 0)
+    work, gone, new, changed = CHANGES[what]
+    store = accounts.store(site)
+    step, status = 0, None
+    while status != 0:
+        store.replace_all([some(name) for name in NAMES])
+        before = store.all()
+        status = killed_at(step, lambda: work(store))
+        assert status in (0, signal.SIGKILL)
+        after = store.all()
+        assert after == before or {account.name for account in after} == {*NAMES, *new} - {*gone}
+        assert [account.comment == b"changed" for account in after].count(True) in (0, len(changed))
+        for name in NAMES:                          # found, but for the one that goes
+            assert store.get(name) is not None or name in gone
+        store.add(some(b"next"))                    # whatever the kill left is no hindrance
+        whole = [account for account in after] + [some(b"next")]
+        assert sorted(whole, key=lambda account: account.name) == store.all()
+        assert all(store.get(account.name) == account for account in whole)
+        assert all(store.get(name) is None for name in {*new, *gone} - {account.name for account in whole})
+        step += 1
+    assert step > 10
+
+
+def test_what_a_kill_left_does_not_stay(site):
+    store = accounts.store(site)
+    store.add(some(b"joe"))
+    put(site.directory + b"/.vpasswd.new", b"half")
+    put(site.directory + b"/.vpasswd.cdb.new", b"half")
+    store.add(some(b"ann"))
+    assert sorted(name for name in os.listdir(site.directory) if b"new" in name) == []
+
+
+@pytest.mark.parametrize("large", [False, True])
+def test_a_new_user_of_a_large_domain_does_not_make_it_anew(site, monkeypatch, large):
+    if large:
+        monkeypatch.setattr(vpasswd, "LARGE", 0)
+    made = []
+    write = vpasswd.write_cdb
+    monkeypatch.setattr(vpasswd, "write_cdb", lambda lines: made.append(1) or write(lines))
+    store, rest, model = accounts.store(site), random.Random(3), {}
+    store.add_many([some(name) for name in NAMES])
+    model = {name: some(name) for name in NAMES}
+    made.clear()
+    for number in range(150):
+        name = b"n%d" % rest.randrange(60)
+        if name not in model:
+            store.add(some(name))
+            model[name] = some(name)
+        elif number % 3:
+            store.change(name, settable)
+            model[name].comment = b"changed"
+        else:
+            store.delete(name)
+            del model[name]
+    assert bool(made) == (not large)
+    assert store.all() == sorted(model.values(), key=lambda account: account.name)
+    assert all(store.get(name) == model.get(name) for name in [*NAMES, *(b"n%d" % number for number in range(60))])
+    store.rebuild()
+    assert all(store.get(name) == account for name, account in model.items())
+
+
+@pytest.mark.parametrize("text", [b"joe:x", b"\njoe:x:1:0:::\n", b"zed:x:1:0:::\nann:x:1:0:::\n"])
+def test_vpasswd_as_editors_leave_it(site, monkeypatch, text):
+    """No newline at the end, empty lines, out of order: nothing is lost, also where large files are spliced."""
+    monkeypatch.setattr(vpasswd, "LARGE", 0)
+    put(site.directory + b"/vpasswd", text)
+    store = accounts.store(site)
+    store.rebuild()
+    before = set(store.names())
+    for name in (b"mid", b"a", b"zzz"):
+        store.add(some(name))
+    assert set(store.names()) == before | {b"mid", b"a", b"zzz"}
+    assert all(store.get(name) for name in store.names())
+    store.delete(b"mid")
+    store.change(sorted(before)[0], settable)
+    assert set(store.names()) == before | {b"a", b"zzz"} and store.get(sorted(before)[0]).comment == b"changed"
+
+
+def damage_truncated(directory):
+    size = os.stat(directory + b"/vpasswd.cdb").st_size
+    os.truncate(directory + b"/vpasswd.cdb", size * 2 // 3)
+
+
+def damage_zeros(directory):
+    size = os.stat(directory + b"/vpasswd.cdb").st_size
+    put(directory + b"/vpasswd.cdb", bytes(size))
+
+
+DAMAGES = {
+    "empty cdb": lambda directory: put(directory + b"/vpasswd.cdb", b""),
+    "short cdb": lambda directory: os.truncate(directory + b"/vpasswd.cdb", 2048),
+    "truncated cdb": damage_truncated,
+    "garbage cdb": lambda directory: put(directory + b"/vpasswd.cdb", random.Random(5).randbytes(9000)),
+    "zeros in cdb": damage_zeros,
+    "a directory": lambda directory: (os.unlink(directory + b"/vpasswd.cdb"), os.mkdir(directory + b"/vpasswd.cdb")),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_damaged_cdb_is_temporary_until_it_is_made_anew(site, damage):
+    store = accounts.store(site)
+    store.add_many([some(name) for name in NAMES])
+    DAMAGES[damage](site.directory)
+    answers = set()
+    for name in NAMES:
+        try:
+            answers.add(store.get(name) is not None)
+        except (Temporary, OSError):
+            answers.add("later")
+    assert answers <= {"later", True} and "later" in answers     # nobody who is there is unknown
+    if damage == "a directory":
+        os.rmdir(site.directory + b"/vpasswd.cdb")
+    else:
+        store.rebuild()                 # vmkpasswd
+    assert all(store.get(name) for name in NAMES) and store.get(b"nobody") is None
+
+
+def test_a_missing_cdb_is_made_anew(site):
+    store = accounts.store(site)
+    store.add_many([some(name) for name in NAMES])
+    os.unlink(site.directory + b"/vpasswd.cdb")
+    assert store.get(b"user07") == some(b"user07") and store.get(b"nobody") is None
+
+
+@pytest.mark.parametrize("text", [b"user00:x:1:0:::\n\0\0\0\0\0\0\0\n", b"no colon\n", b":x:1:0:::\n", b"a:x\nrubbish", b"\xff\xfe\x00"])
+def test_damaged_lines_are_not_made_into_a_cdb(site, text):
+    store = accounts.store(site)
+    store.add(some(b"joe"))
+    put(site.directory + b"/vpasswd", text)
+    for change in (store.rebuild, lambda: store.add(some(b"ann")), lambda: store.delete(b"joe"), store.all):
+        with pytest.raises(Temporary, match="damaged"):
+            change()
+    assert store.get(b"joe")            # who looks up has what was there
+
+
+def test_vpasswd_that_vanished_is_not_begun_anew(site):
+    store = accounts.store(site)
+    store.add(some(b"joe"))
+    os.unlink(site.directory + b"/vpasswd")
+    for change in (store.all, store.rebuild, lambda: store.add(some(b"ann")), lambda: store.delete(b"joe")):
+        with pytest.raises(Temporary, match="vpasswd is missing"):
+            change()
+    assert store.get(b"joe")
+
+
+def test_both_gone_is_temporary_where_users_have_directories(site):
+    store = accounts.store(site)
+    assert store.get(b"joe") is None
+    os.makedirs(site.directory + b"/joe/Maildir")
+    with pytest.raises(Temporary, match="vpasswd is missing"):
+        store.get(b"joe")
+    put(site.directory + b"/vpasswd", b"")          # said by somebody
+    assert store.get(b"joe") is None
