@@ -144,7 +144,8 @@ def test_what_the_delivery_side_holds(everybody):
     [send], [lspawn], [rspawn], [clean] = (everybody[name] for name in (
         "qmail-send", "lspawn", "qmail-rspawn", "qmail-clean"))
     assert [send.fds[fd] for fd in range(7)] == ["pipe"] * 7
-    holds(send, *["pipe"] * 9, "queue/lock/sendmutex", "queue", "queue/lock/trigger")
+    holds(send, *["pipe"] * 9, "queue/lock/sendmutex", "queue", "queue/lock/trigger", "run/qmail-send",
+          "run/qmail-send/hands")
     assert (lspawn.fds[0], lspawn.fds[1], lspawn.fds[2]) == ("pipe", "pipe", NULL)
     holds(lspawn, *["pipe"] * 4, NULL, NULL, ".", sockets=len(everybody["resolver"]) + len(everybody["warm"]))
     assert (rspawn.fds[0], rspawn.fds[1], rspawn.fds[2]) == ("pipe", "pipe", NULL)
