@@ -30,7 +30,7 @@ generate = load_generator()
 PAGES = {os.path.basename(path): path for path in generate.pages()}
 PROGRAMS = sorted(name for name in os.listdir(f"{ROOT}/bin") if not name.startswith("."))
 ELSEWHERE = {"tcpserver.1", "biff.1", "flock.2", "resolv.conf.5"}        # pages of other packages that ours refer to
-DRIVERS = {"except": "except_"}
+DRIVERS = {"except": "except_", "qmail-inject": "../inject/injection"}
 
 
 def text(page):
@@ -213,6 +213,8 @@ OTHERS = {"sendmail", "datemail", "mailsubj", "qmailctl", "qmail-config", "qmail
           "qmail-newmrh"}
 # Those for virtual domains change qmail's files.
 OTHERS |= {program for program in PROGRAMS if program.startswith("v")} | {"clearopensmtp", "authdaemond", "authvchkpw"}
+# Those that forward mail of virtual users as qmail-inject does it, or could.
+INJECTING = {"qmail-local", "qmail-lspawn", "qmail-rcptcheck"}
 # Modules that nearly all import; VPOPHOME/etc has a defaultdomain, too.
 EVERYWHERE = {"me", "moreipme", "defaultdomain"}
 
@@ -226,7 +228,8 @@ def test_control_files_are_read_by_the_programs_of_the_table(entry):
     if said != {"all"}:
         assert said <= found
     if entry.name not in EVERYWHERE and "{" not in "".join(spellings(entry.name)):
-        assert {INSTEAD.get(program, program) for program in found - OTHERS} <= said
+        others = OTHERS | INJECTING if said == {"qmail-inject"} else OTHERS
+        assert {INSTEAD.get(program, program) for program in found - others} <= said
 
 
 @pytest.mark.parametrize("entry", [entry for entry in controls.CONTROLS if entry.default not in (None, controls.ME)],

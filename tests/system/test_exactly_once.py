@@ -8,11 +8,12 @@ import subprocess
 
 import pytest
 
+from tests.peers import proc
 from tests.peers.load import numbers
 
 pytestmark = [pytest.mark.root, pytest.mark.system]
 
-CRASHED = "deferral: qmail-local_crashed"
+DEFERRED = ": deferral: "            # the report of a process that was killed; of a cold one, its script reports
 WRAPPER = "#!/bin/sh\nexec {program}.own \"$@\"\n"
 
 
@@ -54,10 +55,10 @@ def copies(person, number):
 @contextlib.contextmanager
 def dying(mail, person, number, call, *pids, new=False):
     """Inside, the message `number` is sent; at the end it is in the Maildir and the process that put it there dead."""
-    before = mail.log().count(CRASHED)
+    before = mail.log().count(DEFERRED)
     with Death(call, *pids, new=new):
         yield
-        mail.wait(lambda: mail.log().count(CRASHED) > before and copies(person, number))
+        mail.wait(lambda: mail.log().count(DEFERRED) > before and copies(person, number))
 
 
 def read(person):
@@ -123,6 +124,33 @@ def test_qmail_send_dies_before_its_mark(mail, people, taken):
     mail.up()
     mail.finish()
     assert copies(person, 2) == 1
+
+
+@pytest.mark.parametrize("taken", [False, True], ids=["in new", "in cur"])
+def test_a_virtual_user(virtual, taken):
+    """The size in the name, the quota, the file maildirsize: one copy, one account of it."""
+    address = virtual.add_user(f"joe@{virtual.add_domain()}", "-q", "100000S")
+    box = f"{virtual.user_directory(address)}/Maildir"
+    uid = os.stat(box).st_uid
+
+    def deliver(text):
+        virtual.command("qmail-inject", "-f", "", address, text=f"Subject: {text}\n\n")
+
+    def subjects():
+        return sorted(line for text in virtual.messages(address) for line in text.split(b"\n") if line.startswith(b"Subject"))
+    deliver("one")
+    virtual.wait(lambda: len(subjects()) == 1)
+    pids = [process.pid for process in proc.of(virtual.home, "qmail-lspawn") if process.uid == uid]
+    before = virtual.log().count(DEFERRED)
+    with Death("unlinkat", *pids):
+        deliver("two")
+        virtual.wait(lambda: virtual.log().count(DEFERRED) > before and len(subjects()) == 2)
+    if taken:
+        for name in os.listdir(f"{box}/new"):
+            os.rename(f"{box}/new/{name}", f"{box}/cur/{name}:2,S")
+    deliver("three")
+    virtual.wait(lambda: virtual.ctl("doqueue")[0] == 0 and virtual.run("qmail-qread") == "")
+    assert subjects() == [b"Subject: one", b"Subject: three", b"Subject: two"]
 
 
 def test_equal_recipients_stay_as_many_as_they_are(mail, people):
