@@ -13,6 +13,7 @@ Courier's own used to be:
 """
 import os
 import shutil
+import stat
 
 from ..base import accounts, control, home, netio
 from ..base.errors import Temporary
@@ -51,6 +52,7 @@ class Tree:
         if not os.path.isdir(vpop.path(b"domains")):
             raise Temporary(f"{os.fsdecode(vpop.path())} is no home of virtual domains yet: qmailctl vpopmail")
         programs = [(path, self.program(debian)) for path, debian in PROGRAMS]
+        self.check_place()
         self.check_others()
         self.make_user()
         for name in DIRECTORIES:
@@ -68,6 +70,14 @@ class Tree:
             if os.access(path, os.X_OK):
                 return path
         raise Temporary(f"there is no /{debian}: install Debian's packages courier-imap and courier-authlib")
+
+    def check_place(self):
+        """Raises Temporary if the users, who execute bin/imapd, could not get there."""
+        place = os.path.realpath(self.prefix)
+        while place != "/":
+            place = os.path.dirname(place)
+            if not os.stat(place).st_mode & stat.S_IXOTH:
+                raise Temporary(f"mail users cannot enter {place}: chmod o+x, or another --prefix")
 
     def check_others(self):
         """Raises Temporary while somebody else answers where Courier's programs ask."""

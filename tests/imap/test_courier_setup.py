@@ -1,5 +1,4 @@
 """`qmailctl imap courier`, the scripts of its tree, and mkimapdcert."""
-import contextlib
 import os
 import pwd
 import shutil
@@ -8,8 +7,6 @@ import stat
 import subprocess
 
 import pytest
-
-from .conftest import RUN, SOCKET, Courier
 
 pytestmark = [pytest.mark.system, pytest.mark.root]
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
@@ -99,50 +96,6 @@ def test_modules(courier, words, accepted):
         assert (status == 0) is accepted and ("no module authpam" in output) is not accepted
     finally:
         courier.setting("imapd", "AUTHMODULES", '"authvchkpw"')
-
-
-@contextlib.contextmanager
-def another_authdaemond():
-    with socket.socket(socket.AF_UNIX) as sock:
-        os.makedirs(os.path.dirname(SOCKET))
-        sock.bind(SOCKET)
-        sock.listen()
-        yield
-
-
-@pytest.fixture
-def elsewhere(virtual, package, run_courier, tmp_path, monkeypatch):
-    """A second tree, not started, where the first one's link would be; and nobody answers."""
-    found = Courier(virtual, package)
-    link, there = f"{virtual.home}/courier-imap", os.path.lexists(f"{virtual.home}/courier-imap")
-    if there:
-        found.ctl("stop")
-        os.rename(link, f"{link}.kept")
-    if os.path.isdir(f"{RUN}/authdaemon"):
-        shutil.rmtree(f"{RUN}/authdaemon")
-    found.prefix = str(tmp_path / "usr/lib/courier-imap")
-    os.makedirs(os.path.dirname(found.prefix))
-    yield found
-    if os.path.islink(link):
-        os.unlink(link)
-    shutil.rmtree(f"{RUN}/authdaemon", ignore_errors=True)
-    if there:
-        os.rename(f"{link}.kept", link)
-        assert found.ctl("start")[0] == 0
-
-
-def test_another_place_and_debians_own_in_the_way(elsewhere):
-    with another_authdaemond():
-        status, output = elsewhere.set_up("--prefix", elsewhere.prefix)
-    assert status == 111 and "another authdaemond serves" in output and "systemctl disable --now" in output
-    assert not os.path.exists(elsewhere.prefix)
-    status, output = elsewhere.set_up("--prefix", elsewhere.prefix)
-    assert status == 0, output
-    assert os.readlink(elsewhere.tree) == elsewhere.prefix
-    with open(f"{elsewhere.prefix}/etc/imapd", encoding="utf-8") as f:
-        text = f.read()
-    assert f"PORT={elsewhere.imap}\n" in text and "ADDRESS=127.0.0.1\n" in text and elsewhere.prefix in text
-    assert "@" not in text.replace('"@example.com"', "")
 
 
 def test_without_courier(virtual, tmp_path):
