@@ -8,7 +8,7 @@ import subprocess
 import pytest
 
 from pyqmail.base.listen import GRACE
-from pyqmail.install import services
+from pyqmail.install import courier, courier_files as files, services
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 UNITS = sorted(glob.glob(f"{ROOT}/boot/*.service"))
@@ -41,6 +41,11 @@ def test_sessions_and_deliveries_may_end(unit):
     assert limit.endswith("min") or int(limit) > GRACE
 
 
+def test_the_one_of_courier_imap_names_this_home():
+    text = files.filled(files.UNIT, HOME="/var/qmail")
+    assert "ExecStart=/var/qmail/bin/qmailctl imap start\n" in text and "@" not in text
+
+
 @pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="no systemd here")
 def test_systemd_understands_them(tmp_path):
     program = tmp_path / "bin/qmailctl"
@@ -52,5 +57,7 @@ def test_systemd_understands_them(tmp_path):
         with open(unit, encoding="utf-8") as f:
             made.append(tmp_path / os.path.basename(unit))
             made[-1].write_text(f.read().replace("QMAILHOME", str(tmp_path)))
+    made.append(tmp_path / os.path.basename(courier.UNIT))
+    made[-1].write_text(files.filled(files.UNIT, HOME=str(tmp_path)))
     done = subprocess.run(["systemd-analyze", "verify", *made], capture_output=True, text=True)
     assert [line for line in (done.stdout + done.stderr).splitlines() if str(tmp_path) in line] == []
