@@ -67,29 +67,24 @@ log_path = syslog
 syslog_facility = mail
 auth_mechanisms = plain login
 disable_plaintext_auth = yes
-TLS
+ssl = yes
+ssl_min_protocol = TLSv1.2
+ssl_cert = <CERTIFICATE
+ssl_key = <CERTIFICATE
 !include ACCOUNTS
 !include_try LOCAL
 """
-TLS_TEXT = """ssl = yes
-ssl_min_protocol = TLSv1.2
-ssl_cert = <FILE
-ssl_key = <FILE"""
-NO_TLS_TEXT = """# No certificate in FILE: passwords from this machine only. Make one, then run `qmailctl imap dovecot` again.
-ssl = no"""
 
 
 def texts(certificate):
-    """{name: text} of the files. certificate: the path of a PEM file with key and certificate, which need not exist."""
-    tls = (TLS_TEXT if os.path.exists(certificate) else NO_TLS_TEXT).replace("FILE", certificate)
+    """{name: text} of the files. certificate: the path of a PEM file with key and certificate."""
     accounts = ACCOUNTS_TEXT.replace("PROGRAM", home.program("vchkpw")).replace("LOWEST", str(LOWEST))
     whole = WHOLE_TEXT.replace("PLACE", home.path(DIRECTORY)).replace("LOCAL", LOCAL).replace("ACCOUNTS", ACCOUNTS)
-    return {ACCOUNTS: accounts, WHOLE: whole.replace("HOME", home.HOME).replace("TLS", tls, 1)}
+    return {ACCOUNTS: accounts, WHOLE: whole.replace("HOME", home.HOME).replace("CERTIFICATE", certificate)}
 
 
 def write(certificate, tell):
     """Write what is not there as it should be. tell(line) hears of it. Raises OSError."""
-    os.makedirs(home.path(DIRECTORY), 0o755, exist_ok=True)
     for name, text in texts(certificate).items():
         path = os.fsencode(home.path(DIRECTORY, name))
         if files.read(path) != text.encode():

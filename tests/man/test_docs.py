@@ -13,7 +13,7 @@ from pyqmail.programs import qmailctl
 from .test_pages import PAGES, PROGRAMS, ROOT
 
 DOCUMENTS = sorted(os.path.basename(path) for path in glob.glob(f"{ROOT}/doc/*.md"))
-TOOLS = {"apt-get", "cat", "cd", "chmod", "cp", "echo", "git", "grep", "mkdir", "mv", "printf", "rm", "systemctl",
+TOOLS = {"apt-get", "cat", "cd", "chmod", "cp", "dovecot", "echo", "git", "grep", "mkdir", "mv", "printf", "rm", "systemctl",
          "touch", "vi", *hier.COURIER}
 ELSEWHERE = {"tcpserver(1)"}
 

@@ -121,6 +121,7 @@ CASES = (
     case("authdaemond", 100, "-Z"), case("authdaemond", 111, "/nonexistent"),
     case("authvchkpw", 1), case("authvchkpw", 2, "imapd", "Maildir", login=b"imap\nlogin\n"),
     case("vkill", 0, "no process has these words"),
+    case("vchkpw", 3, "checkpassword-reply", login=b"joe@none.example\0\0\0", env={"AUTHORIZED": "1"}),
     case("vchkpw", 2, login=b"a\0b\0c\0"), case("vrcptcheck", 2, "joe@none.example"),
 )
 DELIVERED, CHECKED, ASKED = (f"tests/vpopmail/test_{name}.py" for name in ("vdeliver", "vauth", "vauth_programs"))
