@@ -215,8 +215,8 @@ OTHERS = {"sendmail", "datemail", "mailsubj", "qmailctl", "qmail-config", "qmail
 OTHERS |= {program for program in PROGRAMS if program.startswith("v")} | {"clearopensmtp", "authdaemond", "authvchkpw"}
 # Those that forward mail of virtual users as qmail-inject does it, or could.
 INJECTING = {"qmail-local", "qmail-lspawn", "qmail-rcptcheck"}
-# Modules that nearly all import; VPOPHOME/etc has a defaultdomain, too.
-EVERYWHERE = {"me", "moreipme", "defaultdomain"}
+# Modules that nearly all import; VPOPHOME/etc has a defaultdomain and a tcp.smtp, too.
+EVERYWHERE = {"me", "moreipme", "defaultdomain", "tcp.smtp"}
 
 
 @pytest.mark.parametrize("entry", controls.CONTROLS, ids=lambda entry: entry.name)
