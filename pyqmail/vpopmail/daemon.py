@@ -13,19 +13,22 @@ Source: vpopmail's vpopmaild, as recorded.
 import os
 import select
 
-from ..base import errors, netio
+from ..base import netio
 from ..base.errors import Permanent, Temporary
 from . import accounts, daemon_commands, flags, login, loginlog, names
 from .daemon_help import HELP
-from .daemon_replies import Reply
+from .daemon_replies import Reply, Silent
 
+LEVELS = ("user", "domain", "system")   # who may use what: those, and those after them
 IDLE = 60                           # s without a byte
 LONGEST = 4096                      # bytes of a line
-LOGINS, LINES = 4, 5                # bad logins, lines before a login: with so many it ends
+LOGINS, LINES = 4, 4                # bad logins, lines before a login: with so many it ends
+WRONG = 8                           # the number of the refusal of a bad login
 EXPANDED, COMPACT, SILENT = b"login", b"clogin", b"slogin"
 QUIT = (b"quit", b"q", b"exit")
+POSTMASTER = b"postmaster"
 GONE = 255                          # exit code when the client did not say goodbye
-TIMEOUT = Reply(3, 103, b"Read Timeout")
+BEFORE, AFTER = 103, 106            # the place of a timeout: before the login, after it
 
 
 class Lost(Exception):
@@ -78,18 +81,22 @@ class Session:
             poll.register(self._source, select.POLLIN)
             data = os.read(self._source, LONGEST) if poll.poll(IDLE * 1000) else b""
             if not data:
-                raise Lost(TIMEOUT)
+                raise Lost(Reply(3, AFTER if self.user else BEFORE))
             self._input += data
         line, _, self._input = self._input.partition(b"\n")
         return line.rstrip(b"\r")
 
     def ask_lines(self, most=100_000):
-        """Say that the command may go on; the lines that follow, up to a single dot. Raises Lost."""
+        """Say that the command may go on; the lines that follow, up to one with a dot. Raises Lost."""
         self.send(b"+OK ")
+        return self.lines(most, lambda line: line.startswith(b"."))
+
+    def lines(self, most=100_000, last=lambda line: line == b"."):
+        """The lines up to the last one. Raises Lost."""
         found = []
-        while (line := self.line()) != b".":
+        while not last(line := self.line()):
             if len(found) == most:
-                raise Lost(Reply(2, 103, b"Too many lines"))
+                raise Lost(Reply(2, AFTER, b"Too many lines"))
             found.append(line)
         return found
 
@@ -98,40 +105,39 @@ class Session:
     def wait_for_login(self):
         """True after a login, False after quit. Raises Lost."""
         failed = 0
-        for number in range(1, LINES + 1):
-            line = self.line()
-            word, _, rest = line.strip().partition(b" ")
+        for _ in range(LINES):
+            word, _, rest = self.line().strip().partition(b" ")
             word = word.lower()
             if word in QUIT:
                 self.send(b"+OK ")
                 return False
-            if number == LINES:
-                raise Lost(Reply(5, 102, b"Too many invalid login attempts"))
             if word == b"help":
                 self.send_list(HELP["login"])
             elif word in (EXPANDED, COMPACT, SILENT):
-                if self.try_login(word, rest):
+                refusal = self.try_login(word, rest)
+                if refusal is None:
                     return True
-                failed += 1
+                self.send(refusal.line())
+                failed += refusal.number == WRONG
                 if failed == LOGINS:
-                    raise Lost(Reply(5, 101, b"Too many invalid login attempts"))
+                    raise Lost(Reply(5, 105))
             elif word:
-                self.send(Reply(4, 104, b"Invalid Command").line())
-        return False
+                self.send(Reply(4, 104).line())
+        raise Lost(Reply(5, 102))
 
     def try_login(self, kind, rest):
+        """None after a login, else the Reply. An unknown user and a wrong password are answered alike."""
         name, _, secret = rest.strip().partition(b" ")
         if not name:
-            return self.refuse(Reply(6, 203, b"Email Address Required"))
+            return Reply(6, 203)
         if not secret:
-            return self.refuse(Reply(7, 204, b"Password Required"))
+            return Reply(7, 204)
         try:
             found = login.check(name, secret, b"", None, self._ip)
-        except login.Failure as why:
-            loginlog.refused("vpopmaild", why.text)
-            return self.refuse(Reply(8, 205, b"Invalid Email Address or Password"))
+        except login.Failure:
+            return Reply(WRONG, 207)
         except (Temporary, OSError):
-            return self.refuse(Reply(0, 206, b"try again later"))
+            return Reply(1, 101)
         self.domain, self.user = found.domain, found.account.name
         self.compact = kind != EXPANDED
         if kind == SILENT:
@@ -139,21 +145,20 @@ class Session:
         else:
             domain = found.domain
             self.send_list([b"vpopmail_dir " + daemon_commands.vpophome(), b"domain_dir " + domain.directory,
-                            b"uid %d" % domain.uid, b"gid %d" % domain.gid, *self.describe(found.account)])
-        return True
-
-    def refuse(self, reply):
-        self.send(reply.line())
-        return False
+                            b"uid %d" % domain.uid, b"gid %d" % domain.gid, *self.describe(self.account)])
+        return None
 
     # ------------------------------------------------------------ rights
 
     @property
     def account(self):
-        """The account of who is logged in, as it is now. Raises Lost when it is gone."""
+        """The account of who is logged in, as it is now; postmaster administers his domain, whatever his flags.
+        Raises Lost when it is gone."""
         found = accounts.store(self.domain).get(self.user)
         if found is None:
-            raise Lost(Reply(12, 105, b"User does not exist"))
+            raise Lost(Reply(12, AFTER))
+        if self.user == POSTMASTER:
+            found.flags |= flags.QA_ADMIN
         return found
 
     def level(self):
@@ -186,22 +191,24 @@ class Session:
         if word in QUIT:
             self.send(b"+OK ")
             return False
+        if not word:
+            return True
         if word == b"help":
             self.send_list(HELP[self.level()])
             return True
-        work = daemon_commands.ALL.get(word)
+        level, place, work = daemon_commands.ALL.get(word, (None, 0, None))
         try:
-            if work is None:
-                raise Reply(4, 403, b"Invalid Command")
+            if work is None or LEVELS.index(self.level()) < LEVELS.index(level):
+                raise Reply(4, 107)
             answer = work(self, rest.strip())
         except Reply as reply:
             self.send(reply.line())
-        except names.BadName:
-            self.send(Reply(10, 404, b"Invalid Email Address").line())
+        except Silent:
+            pass
         except (Permanent, Temporary) as why:
-            self.send(Reply(0, 405, os.fsencode(str(why).replace("\n", " ")) or b"error").line())
+            self.send(Reply(0, place, os.fsencode(str(why).replace("\n", " ")) or b"error").line())
         except OSError as why:
-            self.send(Reply(0, 406, errors.text(why).encode()).line())
+            self.send(Reply(0, place, os.strerror(why.errno or 0).encode()).line())
         else:
             self.send(b"+OK ") if answer is None else self.send_list(answer)
         return True

@@ -9,31 +9,67 @@ import os
 import stat
 
 from ..base import netio
-from . import accounts, assign, userdir
+from . import accounts, assign, names, userdir
 from .daemon_replies import Reply
 from .place import Inside
 
 LARGEST = 1 << 20                   # bytes of a file that are read or written
 TABLES = (b"vpasswd", b".vpasswd", b".accounts", b".qmailadmin-limits", b".dir-control", b".dir_control_free", b"cdb.tmp")
 INSTRUCTIONS = b".qmail"
+KINDS = ((stat.S_ISREG, b"file"), (stat.S_ISDIR, b"dir"), (stat.S_ISCHR, b"chardev"), (stat.S_ISBLK, b"blkdev"),
+         (stat.S_ISFIFO, b"fifo"), (stat.S_ISLNK, b"link"), (stat.S_ISSOCK, b"sock"))
 
 
 class Target:
-    """with Target(session, path, place) as (descriptor of its directory, its last name). Raises Reply, OSError."""
+    """with Target(session, path, needed) as (descriptor of its directory, its last name). needed: the (number, place) of
+    the refusal without a path. A path is absolute, or starts with an address (its directory) or a domain (its
+    directory). Raises Reply, OSError."""
 
-    def __init__(self, session, path, place):
-        self._session, self._place = session, place
-        self._domain, parts = self.reach(session, path.rstrip(b"/"))
+    def __init__(self, session, path, needed):
+        if not path:
+            raise Reply(*needed)
+        self._session = session
+        if b".." in path:
+            raise Reply(20, 1501)
+        if b"%" in path:
+            raise Reply(21, 1502)
+        self._domain, parts = self.reach(self.expanded(path).rstrip(b"/"))
         *self._way, self.name = parts
-        if self.name.startswith(TABLES) or any(part in (b"..", b".") for part in parts):
+        if self.name.startswith(TABLES) or b"." in parts:
             raise self.denied()
 
     def denied(self):
-        return Reply(9, self._place, b"Not Authorized")
+        return Reply(26, 1510 + ("system", "domain", "user").index(self._session.level()))
 
-    def reach(self, session, path):
+    def expanded(self, path):
+        """The absolute path."""
+        if path.startswith(b"/"):
+            return path
+        first, slash, rest = path.partition(b"/")
+        if not slash:
+            raise Reply(22, 1503)
+        if b"@" in rest and b"@" not in first:
+            raise Reply(23, 1504)
+        if b"@" not in first:
+            domain = assign.find(names.lower(first))
+            if domain is None:
+                raise Reply(11, 1509)
+            return domain.directory + slash + rest
+        try:
+            user, host = names.parse(first)
+        except names.BadName:
+            raise Reply(24, 1505) from None
+        domain = assign.find(host)
+        if domain is None or not self._session.may_user(domain, user):
+            raise Reply(11, 1507)
+        account = accounts.store(domain).get(user)
+        if account is None:
+            raise Reply(25, 1506)
+        return userdir.directory_of(domain, account) + slash + rest
+
+    def reach(self, path):
         """(Domain, the parts of the path below the domain's directory)."""
-        level = session.level()
+        session, level = self._session, self._session.level()
         for domain in assign.everyone() if level == "system" else [session.domain]:
             root = domain.directory
             if level == "user":
@@ -70,21 +106,21 @@ def walk(parts):
 
 
 def mk_dir(session, rest):
-    with Target(session, rest, 1101) as (at, name):
+    with Target(session, rest, (27, 1601)) as (at, name):
         os.mkdir(name, 0o700, dir_fd=at)
 
 
 def rm_dir(session, rest):
     """Removes an empty directory, or a tree."""
     import shutil                   # a tree is rarely removed
-    with Target(session, rest, 1201) as (at, name):
+    with Target(session, rest, (27, 1701)) as (at, name):
         if not stat.S_ISDIR(os.stat(name, dir_fd=at, follow_symlinks=False).st_mode):
             raise NotADirectoryError(20, "not a directory")
         shutil.rmtree(name, dir_fd=at)
 
 
 def list_dir(session, rest):
-    with Target(session, rest, 1301) as (at, name):
+    with Target(session, rest, (27, 1801)) as (at, name):
         fd = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=at)
         try:
             with os.scandir(fd) as entries:
@@ -95,34 +131,33 @@ def list_dir(session, rest):
 
 
 def kind(entry):
-    if entry.is_dir(follow_symlinks=False):
-        return b"dir"
-    return b"file" if entry.is_file(follow_symlinks=False) else b"other"
+    mode = entry.stat(follow_symlinks=False).st_mode
+    return next((word for test, word in KINDS if test(mode)), b"unknown")
 
 
 def rm_file(session, rest):
-    with Target(session, rest, 1401) as (at, name):
+    with Target(session, rest, (30, 1901)) as (at, name):
         os.unlink(name, dir_fd=at)
 
 
 def rename_file(session, rest):
     words = rest.split()
-    if len(words) != 2:
-        raise Reply(17, 2901, b"Two names required")
-    new = Target(session, words[1], 2902)
+    source = Target(session, words[0] if words else b"", (28, 3801))
+    new = Target(session, words[1] if len(words) > 1 else b"", (29, 3801))
     if new.name.startswith(INSTRUCTIONS) and session.level() != "system":
         raise new.denied()          # it would get around what write_file checks
-    with Target(session, words[0], 2903) as (at, name):
+    with source as (at, name):
         with new as (to, other):
             os.rename(name, other, src_dir_fd=at, dst_dir_fd=to)
 
 
 def write_file(session, rest):
-    target = Target(session, rest, 1502)
-    lines = session.ask_lines()
+    """The lines follow at once; they are taken whatever the answer is, so that none is read as a command."""
+    lines = session.lines()
+    target = Target(session, rest, (30, 2001))
     text = b"".join(line + b"\n" for line in lines)
     if len(text) > LARGEST:
-        raise Reply(2, 1501, b"File too long")
+        raise Reply(0, 2002, b"File too long")
     if target.name.startswith(INSTRUCTIONS) and session.level() != "system" and not harmless(lines):
         raise target.denied()
     with target as (at, name):
@@ -143,11 +178,11 @@ def harmless(lines):
 
 
 def read_file(session, rest):
-    with Target(session, rest, 1601) as (at, name):
+    with Target(session, rest, (30, 2101)) as (at, name):
         fd = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=at)
         try:
             if not stat.S_ISREG(os.fstat(fd).st_mode):
-                raise Reply(9, 1602, b"Not Authorized")
+                raise Reply(26, 1510)
             text = netio.read_all(fd, LARGEST)
         finally:
             os.close(fd)
@@ -156,11 +191,11 @@ def read_file(session, rest):
 
 
 def stat_file(session, rest):
-    with Target(session, rest, 3401) as (at, name):
-        found = os.stat(name, dir_fd=at, follow_symlinks=False)
-    return [b"uid %d" % found.st_uid, b"gid %d" % found.st_gid, b"mode %o" % found.st_mode, b"size %d" % found.st_size,
-            b"mtime %d" % found.st_mtime]
+    with Target(session, rest, (30, 2201)) as (at, name):
+        return [b"uid: %d" % os.stat(name, dir_fd=at, follow_symlinks=False).st_uid]
 
 
-ALL = {work.__name__.encode(): work for work in (
-    mk_dir, rm_dir, list_dir, rm_file, rename_file, write_file, read_file, stat_file)}
+#  place of an error of the system's, command
+ALL = {work.__name__.encode(): ("user", place, work) for place, work in (
+    (1602, mk_dir), (1702, rm_dir), (1802, list_dir), (1902, rm_file), (3803, rename_file), (2002, write_file),
+    (2102, read_file), (2202, stat_file))}

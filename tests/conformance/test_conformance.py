@@ -103,7 +103,7 @@ place=$1 home=$2 options=$3
 mkdir "$place/vpopmail" "$place/vpopmail/bin" "$place/vpopmail/etc" "$place/vpopmail/domains"
 for program in "$home"/bin/*; do ln -s "$program" "$place/vpopmail/bin/"; done
 printf %s "$options" >"$place/vpopmail/options"
-cp -a /etc "$place/etc"
+cp -a /etc "$place/etc" || true     # somebody changing accounts meanwhile: files of a moment
 cat "$place/passwd" >"$place/etc/passwd"
 cat "$place/group" >"$place/etc/group"
 mount --bind "$place/etc" /etc
