@@ -383,13 +383,14 @@ def not_implemented(place):
 #  place of an error with a text of its own, who may use it (daemon.LEVELS), command
 ALL = {work.__name__.encode(): (level, place, work) for level, place, work in (
     ("domain", 305, add_user), ("domain", 405, del_user), ("user", 507, mod_user), ("domain", 605, user_info),
-    ("system", 804, add_domain), ("domain", 907, add_alias), ("domain", 1007, remove_alias), ("domain", 1106, delete_alias),
-    ("system", 1204, add_alias_domain), ("system", 1303, del_domain), ("system", 1404, dom_info),
-    ("system", 2302, list_domains), ("system", 2403, find_domain), ("system", 2502, domain_count),
-    ("domain", 2604, user_count), ("domain", 2704, list_users), ("domain", 2804, list_alias), ("domain", 2905, list_lists),
-    ("user", 3003, get_ip_map), ("system", 3105, add_ip_map), ("system", 3204, del_ip_map), ("system", 3302, show_ip_map),
-    ("domain", 3403, get_limits), ("system", 3504, set_limits), ("system", 3603, del_limits), ("user", 3705, get_lastauth),
-    ("user", 3806, get_user_size), ("domain", 3904, get_domain_size))}
+    ("system", 804, add_domain), ("domain", 907, add_alias), ("domain", 1007, remove_alias),
+    ("domain", 1106, delete_alias), ("system", 1204, add_alias_domain), ("system", 1303, del_domain),
+    ("system", 1404, dom_info), ("system", 2302, list_domains), ("system", 2403, find_domain),
+    ("system", 2502, domain_count), ("domain", 2604, user_count), ("domain", 2704, list_users),
+    ("domain", 2804, list_alias), ("domain", 2905, list_lists), ("user", 3003, get_ip_map),
+    ("system", 3105, add_ip_map), ("system", 3204, del_ip_map), ("system", 3302, show_ip_map),
+    ("domain", 3403, get_limits), ("system", 3504, set_limits), ("system", 3603, del_limits),
+    ("user", 3705, get_lastauth), ("user", 3806, get_user_size), ("domain", 3904, get_domain_size))}
 ALL |= {name: ("domain", place, not_implemented(place)) for name, place in (
     (b"add_list", 4001), (b"del_list", 4101), (b"mod_list", 4201))}
 ALL |= daemon_files.ALL

@@ -14,16 +14,17 @@ from .daemon_replies import Reply
 from .place import Inside
 
 LARGEST = 1 << 20                   # bytes of a file that are read or written
-TABLES = (b"vpasswd", b".vpasswd", b".accounts", b".qmailadmin-limits", b".dir-control", b".dir_control_free", b"cdb.tmp")
+TABLES = (b"vpasswd", b".vpasswd", b".accounts", b".qmailadmin-limits", b".dir-control", b".dir_control_free",
+          b"cdb.tmp")
 INSTRUCTIONS = b".qmail"
 KINDS = ((stat.S_ISREG, b"file"), (stat.S_ISDIR, b"dir"), (stat.S_ISCHR, b"chardev"), (stat.S_ISBLK, b"blkdev"),
          (stat.S_ISFIFO, b"fifo"), (stat.S_ISLNK, b"link"), (stat.S_ISSOCK, b"sock"))
 
 
 class Target:
-    """with Target(session, path, needed) as (descriptor of its directory, its last name). needed: the (number, place) of
-    the refusal without a path. A path is absolute, or starts with an address (its directory) or a domain (its
-    directory). Raises Reply, OSError."""
+    """with Target(session, path, needed) as (descriptor of its directory, its last name). needed: the (number, place)
+    of the refusal without a path. A path is absolute, or starts with an address or a domain, each standing for its
+    directory. Raises Reply, OSError."""
 
     def __init__(self, session, path, needed):
         if not path:

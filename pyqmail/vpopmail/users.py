@@ -1,9 +1,9 @@
 """Making, changing and removing the users of a domain: account, directories, Maildir, quota.
 
 A new user's directory is made under another name, .new.USER, and takes its own right after the account was put in
-the store; that of one who goes becomes .gone.USER before his account is deleted. So a crash leaves nothing in the way of
-the same command, and no mail for another user of that name; an account without its directory gets it with its first
-mail or login.
+the store; that of one who goes becomes .gone.USER before his account is deleted. So a crash leaves nothing in the way
+of the same command, and no mail for another user of that name; an account without its directory gets it with its
+first mail or login.
 """
 import os
 
@@ -84,8 +84,8 @@ def aside(directory, prefix):
 
 
 def make_directories(user, store):
-    """[HASH/].new.USER with its Maildir below the current directory; the name it is to have, [HASH/]USER. Raises Refused
-    EXIST_U_DIR, MD_FAILED."""
+    """[HASH/].new.USER with its Maildir below the current directory; the name it is to have, [HASH/]USER. Raises
+    Refused EXIST_U_DIR, MD_FAILED."""
     place = hashdirs.add(store.directories) if home.enabled(b"users-big-dir") else b""
     directory = b"%b/%b" % (place, user) if place else user
     new = aside(directory, NEW)
