@@ -13,6 +13,7 @@ ACROSS = {                          # what modules of one level may share
     ("delivery", "vpopmail.delivery"),      # vdelivermail in a .qmail file, without a process of its own
     ("spawn", "delivery.copies"), ("vpopmail", "delivery.copies"),      # which delivery it is
     ("vpopmail", "inject.injection"),       # forwards of virtual users
+    ("install", "vpopmail.database"), ("install", "vpopmail.database_url"),     # accounts in SQL
     ("install", "vpopmail.home"),   # which home is made, or taken over,
     ("install", "vpopmail.roaming"), ("install", "vpopmail.files"),     # and whose rules SMTP follows
     ("pop3", "vpopmail.checker"),   # vchkpw without a process of its own

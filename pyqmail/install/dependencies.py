@@ -5,6 +5,7 @@ import tomllib
 
 from ..base import home
 from ..base.errors import Temporary
+from ..vpopmail import database_url
 from . import commands, hands, interpreter
 
 QUIET = (("PIP_ROOT_USER_ACTION", "ignore"), ("PIP_DISABLE_PIP_VERSION_CHECK", "1"), ("PIP_NO_INPUT", "1"))
@@ -12,9 +13,18 @@ DEBIAN = "python3-venv"
 
 
 def wanted(source):
-    """The requirements of pyproject.toml as a list of str."""
+    """The requirements of pyproject.toml as a list of str, with those for accounts in SQL where there are such."""
     with open(os.path.join(source, "pyproject.toml"), "rb") as f:
-        return tomllib.load(f)["project"]["dependencies"]
+        project = tomllib.load(f)["project"]
+    return project["dependencies"] + (project["optional-dependencies"]["sql"] if uses_sql() else [])
+
+
+def uses_sql():
+    """True if VPOPHOME/etc/vpopmail.sql says where accounts are."""
+    try:
+        return database_url.find() is not None
+    except (Temporary, OSError):
+        return False                    # no vpopmail
 
 
 def name_of(requirement):

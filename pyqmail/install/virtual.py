@@ -8,12 +8,13 @@ The listeners of this installation get to know of virtual users: POP3 checks pas
 VPOPHOME/options asks the system's accounts, too, and SMTP reads the rules that logins add to.
 """
 import os
+import sys
 
 from ..auth import failures
 from ..base import accounts, home, prot
 from ..base.errors import Temporary
-from ..vpopmail import files, home as vpop, roaming
-from . import commands, hier, settings, setup, users
+from ..vpopmail import database_url, files, home as vpop, roaming
+from . import commands, dependencies, hier, settings, setup, users
 
 GROUP = "vchkpw"
 NUMBER = "89"                       # the uid and gid that vpopmail has everywhere, if they are free
@@ -52,6 +53,21 @@ def make(tell):
     if settings.write_missing(home.path("control"), {"pop3checker": CHECKER}):
         tell("made control/pop3checker: POP3 serves virtual users after qmailctl restart")
     share_rules(fixed, tell)
+
+
+def connect(url, tell):
+    """Accounts can be in the database of that URL (str; empty: of the one there is already): the libraries for it, its
+    tables. Raises Temporary, OSError."""
+    if url:
+        database_url.write(url)
+        tell(f"wrote {os.fsdecode(database_url.path())}")
+    dependencies.install(home.HOME, sys.executable, tell)
+    try:
+        from ..vpopmail import database     # its library may have come just now
+    except ImportError as why:
+        raise Temporary(f"{why}; {home.path('venv')} is not ours to install into") from why
+    database.prepare()
+    tell("the tables are there; vconvert(8) moves a domain")
 
 
 def make_user(tell):

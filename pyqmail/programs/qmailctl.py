@@ -18,7 +18,8 @@ pause      stop all services where they are; cont goes on
 cont       go on after pause
 doctor     compare the installation with what it should be; one line for each deviation
 password   set the POP3 password of a private home, read from descriptor 0
-vpopmail   make the home of virtual domains, or take over an existing one as it is
+vpopmail   make the home of virtual domains, or take over an existing one as it is; with --sql, accounts can be in
+           a database, whose URL is asked for
 imap WHICH set up Courier IMAP (courier) or Dovecot (dovecot) on our accounts; start, stop, restart, stat: Courier's
 run NAME   be the service NAME (send, rcptcheck, smtpd, pop3d, qmtpd, qmqpd) in the foreground: for systemd
 help       this text, with the names of all settings
@@ -43,7 +44,7 @@ from ..queue import suspects
 from ..rcptcheck import wire as rcptcheck
 
 OPTIONS = {"--home": "home", "--smtp": "smtp", "--pop3": "pop3", "--venv": "venv", "--start": None,
-           "--imap": "imap", "--imaps": "imaps", "--prefix": "prefix", "--courier": "courier"}
+           "--sql": None, "--imap": "imap", "--imaps": "imaps", "--prefix": "prefix", "--courier": "courier"}
 STARTING = 15                       # s to wait for the services to answer
 STOPPING = 60                       # s to wait for deliveries under way; they are finished in any case
 
@@ -61,6 +62,8 @@ def main(argv):
         return hand_over(options["home"], argv)
     if verb == "imap":
         return imap(options)
+    if verb == "vpopmail":
+        return vpopmail(options)
     return VERBS[verb](*options["words"])
 
 
@@ -387,10 +390,14 @@ def password():
     return 0
 
 
-def vpopmail():
+def vpopmail(options):
     from ..install import virtual   # only here
     services.check_owner()
     virtual.make(say)
+    if "sql" in options:
+        from ..vpopmail import command
+        url = command.ask(b"URL of the database (empty: as it is): ") if os.isatty(0) else command.read_line(0)
+        virtual.connect(os.fsdecode(url.strip()), say)
     return 0
 
 

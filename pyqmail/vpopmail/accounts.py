@@ -21,6 +21,7 @@ replace_all(list), forget().
 Not being able to ask is always Temporary (or OSError), never "no such user". The back ends are vpasswd.py, the
 embedded one (a text file and a cdb for each domain), and sql.py; backend.py says which one a domain has.
 """
+from ..base.errors import Temporary
 from . import backend, home
 from .account import Account, line, parse
 from .place import Inside
@@ -38,7 +39,10 @@ def in_backend(domain, kind):
     """The accounts of a domain as that back end has them."""
     if kind == backend.CDB:
         return Embedded(domain)
-    from .sql import Sql                # SQLAlchemy: 200 ms that only its users have
+    try:
+        from .sql import Sql            # SQLAlchemy: 200 ms that only its users have
+    except ImportError as why:
+        raise Temporary(f"accounts in SQL: {why}; qmailctl vpopmail --sql installs it") from why
     return Sql(domain)
 
 
