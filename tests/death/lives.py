@@ -24,8 +24,8 @@ from tests.peers.smtp_host import Host
 
 TRACER = os.path.join(os.path.dirname(os.path.abspath(__file__)), "tracer.py")
 LIFE = 20                           # s for a life that nobody disturbs
-# A program's text that cannot be read: sh and Python take that for its end, and an empty program succeeds.
-UNREADABLE = r"p?read\w* HOME/bin/"
+# A program's text that sh cannot open or read: it says "for good" then, or, taking an error for the end, "done".
+UNREADABLE = r"(openat|p?read\w*) HOME/bin/"
 OWN = "{home}/(pyqmail|queue|control|users)|/lib/python3|/home/|[0-9]+/[0-9]+"
 REASON = "This address refuses all mail."
 AFTER_ERROR = 0.5                   # s that the tracer stays: the call has failed, life may go on
@@ -194,11 +194,12 @@ class Place:
         with begin(process.pid) as trace:
             process.stdin.write(b"\n")
             process.stdin.close()
-            os.write(message[1], b"Subject: death\n\nnumber %d.\n" % self.number)
-            os.close(message[1])
-            os.write(envelope[1], b"F%b\0" % self.sender.address.encode()
-                     + b"".join(b"T%b\0" % recipient.encode() for recipient in recipients) + b"\0")
-            os.close(envelope[1])
+            for pipe, data in ((message[1], b"Subject: death\n\nnumber %d.\n" % self.number),
+                               (envelope[1], b"F%b\0" % self.sender.address.encode()
+                                + b"".join(b"T%b\0" % recipient.encode() for recipient in recipients) + b"\0")):
+                with contextlib.suppress(BrokenPipeError):
+                    os.write(pipe, data)
+                os.close(pipe)
             status = process.wait()
             trace.struck(0)
         return trace, "250" if status == 0 else f"exit {status}"
