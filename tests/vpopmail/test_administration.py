@@ -90,6 +90,47 @@ def test_a_domain_is_made_and_removed_without_a_trace(run, example, site):
     assert not os.path.exists(example.directory) and assign.find(b"example.com") is None
 
 
+def test_qmail_send_hears_of_a_domain_before_mail_is_taken_for_it(run, site, monkeypatch):
+    seen = []
+
+    def told():
+        seen.append((b"example.com" in get(qmailhome.path("control", "virtualdomains")),
+                     b"example.com" in (files.read(os.fsencode(qmailhome.path("control", "rcpthosts"))) or b"")))
+    monkeypatch.setattr(domains, "tell_qmail_send", told)
+    assert run(vadddomain, "example.com", "secret") == (0, "")
+    assert run(vdeldomain, "example.com") == (0, "")
+    assert seen == [(True, False), (False, False)]
+
+
+@pytest.mark.parametrize("last", ["take_mail", "give_to_owner"])
+def test_what_is_half_made_is_completed(run, site, monkeypatch, last):
+    def crash(*words):
+        raise OSError(5, "crash")
+    with monkeypatch.context() as patched:
+        patched.setattr(lists, last, crash)
+        with pytest.raises(OSError, match="crash"):
+            run(vadddomain, "example.com", "secret")
+    assert assign.find(b"example.com") is not None
+    assert run(vadddomain, "example.com", "secret") == (0, "")
+    assert run(vadddomain, "example.com", "secret") == (243, "Error: Domain already exists\n")
+    with monkeypatch.context() as patched:
+        patched.setattr(lists, last, crash)
+        with pytest.raises(OSError, match="crash"):
+            run(vaddaliasdomain, "example.com", "alias.example")
+    assert run(vaddaliasdomain, "example.com", "alias.example") == (0, "")
+    assert run(vaddaliasdomain, "example.com", "alias.example")[0] == 255
+
+
+def test_a_directory_that_a_crash_left_is_in_nobodys_way(run, example):
+    for name in (b"/.new.joe", b"/.gone.joe"):
+        os.mkdir(example.directory + name)
+        put(example.directory + name + b"/letter", b"old")
+        os.chown(example.directory + name, UID, GID)
+    assert run(vadduser, "joe@example.com", "pw") == (0, "")
+    assert sorted(os.listdir(example.directory + b"/joe")) == [b"Maildir", b"lastauth"]
+    assert not [name for name in os.listdir(example.directory) if name.startswith((b".new", b".gone"))]
+
+
 def test_alias_domains(run, example):
     assert run(vaddaliasdomain, "alias.example", "example.com") == (0, "")
     found = assign.find(b"Alias.Example")
