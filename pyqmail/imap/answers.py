@@ -32,9 +32,8 @@ def answer(request, send, defaults=b""):
 
 def log_in(request, defaults):
     name, *secrets = request.words
-    account = system_account(name)
-    if account:
-        return log_in_system(request, name, account, defaults)
+    if for_the_system(name):
+        return log_in_system(request, name, defaults)
     closing = CLOSING.get(request.service, 0)
     if request.kind == wire.LOGIN:
         found = asking.check(name, secrets[0], request.ip, closing)
@@ -60,16 +59,16 @@ def attributes(found, defaults):
 
 def pre(request, defaults):
     [name] = request.words
-    account = system_account(name)
-    if account:
-        return system_attributes(account, defaults)
+    if for_the_system(name):
+        account = system.lookup(name)[0]
+        return system_attributes(account, defaults) if account and account.uid else wire.FAIL
     found = asking.look_up(name)
     return attributes(found, defaults) if found else wire.FAIL
 
 
 def passwd(request, _):
     name, old, new = request.words
-    if system_account(name):
+    if for_the_system(name):
         raise Failure(login.WRONG, b"password change denied %b:%b" % (name, request.ip))
     asking.change(name, old, new, request.ip)
     return wire.OK
@@ -77,15 +76,13 @@ def passwd(request, _):
 
 # ---------------------------------------------------------------- accounts of the system
 
-def system_account(name):
-    """The account of the system that a name means, if VPOPHOME/options wants them here and no virtual user has it."""
-    if not home.enabled(b"passwd") or b"@" in name or asking.domain_of(name) and asking.look_up(name):
-        return None
-    account = system.lookup(name)[0]
-    return account if account and account.uid else None
+def for_the_system(name):
+    """True if only an account of the system can have this name: VPOPHOME/options wants them here, it has no domain, and
+    no user of the default domain is called so. Whether there is such an account must not be seen by the time it takes."""
+    return home.enabled(b"passwd") and b"@" not in name and not (asking.domain_of(name) and asking.look_up(name))
 
 
-def log_in_system(request, name, account, defaults):
+def log_in_system(request, name, defaults):
     who = b"%b:%b" % (name, request.ip)
     if request.kind != wire.LOGIN:
         raise Failure(login.WRONG, b"no clear password of " + who)
@@ -96,7 +93,7 @@ def log_in_system(request, name, account, defaults):
     if found is None:
         raise Failure(login.WRONG, b"password fail " + who)
     open_relay(request)
-    return system_attributes(account, defaults)
+    return system_attributes(found, defaults)
 
 
 def system_attributes(account, defaults):

@@ -25,6 +25,7 @@ from ..base import accounts, child, errors, passing, prot, sig
 from ..base.errors import Temporary
 from ..base.options import BadOption, Options
 from ..imap import front, keeper, place, settings
+from ..vpopmail import database_url
 
 ROLE, COURIER = "authdaemon", "courier"
 
@@ -50,6 +51,7 @@ def main(argv):
     for name in [name for name in os.environb if name not in (b"PATH", b"LANG")]:
         del os.environb[name]       # what is said about connections of ours comes with the requests
     sending, receiving = passing.pair()
+    load_store()
     pid = start_front(listener, sending, receiving, role)
     listener.close()
     sending.close()
@@ -72,6 +74,15 @@ def ids(name):
     except KeyError:
         raise Temporary(f"unable to find user {name}: qmailctl imap courier makes what is missing") from None
     return found.pw_uid, found.pw_gid
+
+
+def load_store():
+    """Where accounts are in SQL, what it takes is loaded once and not for each request."""
+    if database_url.find():
+        try:
+            from ..vpopmail import sql      # noqa: F401  its users only have the library
+        except ImportError as why:
+            errors.say("authdaemond: warning: accounts in SQL: ", str(why))
 
 
 def start_front(listener, sending, receiving, role):

@@ -146,7 +146,7 @@ def courier(virtual, package, run_courier, clear_passwords):
         found.ctl("stop")
         end_watchers()
         if not had_user:
-            subprocess.run(["userdel", "--force", "authdaemon"], capture_output=True)
+            subprocess.run(["userdel", "authdaemon"], capture_output=True)
 
 
 def end_watchers():

@@ -45,7 +45,7 @@ def aside(virtual, package, run_courier):
         os.rename(f"{link}.kept", link)
         assert usual.ctl("start")[0] == 0
     elif not had_user:
-        subprocess.run(["userdel", "--force", "authdaemon"], capture_output=True)
+        subprocess.run(["userdel", "authdaemon"], capture_output=True)
 
 
 @pytest.fixture

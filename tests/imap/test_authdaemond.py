@@ -57,8 +57,8 @@ def test_the_name_of_an_alias_domain_is_that_user(courier, virtual, domain, joe)
 
 @pytest.mark.parametrize("name, password", [
     ("JOE", "wrong"), ("JOE", PASSWORD + "x"), ("nobody@DOMAIN", PASSWORD), ("joe@none.test", PASSWORD),
-    ("joe", PASSWORD), ("", PASSWORD), ("JOE", ""), ('j"oe@DOMAIN', PASSWORD), ("@DOMAIN", PASSWORD), ("x" * 3000 + "@DOMAIN", PASSWORD),
-    ("JOE", "x" * 3000), ("../joe@DOMAIN", PASSWORD), ("root", PASSWORD)])
+    ("root", PASSWORD), ("JOE", ""), ('j"oe@DOMAIN', PASSWORD), ("@DOMAIN", PASSWORD), ("x" * 3000 + "@DOMAIN", PASSWORD),
+    ("JOE", "x" * 3000), ("../joe@DOMAIN", PASSWORD)])
 def test_what_is_refused_is_refused_for_good(courier, domain, joe, name, password):
     """FAIL, not silence: that would be temporary."""
     name = name.replace("JOE", joe).replace("DOMAIN", domain)
@@ -222,7 +222,7 @@ def test_accounts_of_the_system(courier, person, system_accounts):
     about = {"UID": str(entry.pw_uid), "GID": str(entry.pw_gid), "HOME": person.home, "ADDRESS": name,
              "MAILDIR": f"{person.home}/Maildir"}
     assert attributes(courier.auth(name, password)) == attributes(courier.ask(f"PRE . imap {name}\n")) == about
-    assert courier.auth(name, "wrong") == courier.auth("root", "x") == courier.ask("PRE . imap root\n") == "FAIL\n"
+    assert courier.auth(name, "wrong") == courier.ask("PRE . imap root\n") == "FAIL\n"
     assert courier.auth(f"{name}@none.test", password) == "FAIL\n"
     assert courier.ask(f"PASSWD imap\t{name}\t{password}\tnew\n") == "FAIL\n"
     client = courier.login(name, password)
