@@ -47,7 +47,8 @@ def findings(queue, owned=None):
         for directory, name in entries(queue, kind):
             number = scan.in_place(directory, name)
             if number is None:
-                yield Finding(PLACE, f"{kind}/{directory}/{os.fsdecode(name)}", "is no message's file in this directory")
+                path = f"{kind}/{directory}/{os.fsdecode(name)}"
+                yield Finding(PLACE, path, "is no message's file in this directory")
             else:
                 numbers.add(number)
     for kind in FLAT:

@@ -132,7 +132,8 @@ class Hands:
         if deaths == 1:             # most of those who were there have nothing to do with it
             return
         if deaths < suspects.TRIES:
-            self._log.say(f"warning: msg {number} was in hand when {who} died, {deaths} of {suspects.TRIES} times".encode())
+            self._log.say(f"warning: msg {number} was in hand when {who} died, "
+                          f"{deaths} of {suspects.TRIES} times".encode())
         else:
             self._log.say(f"alert: msg {number} is set aside: it was in hand when {who} died, {deaths} times; "
                           f"qmailctl release {number} has it tried again".encode())

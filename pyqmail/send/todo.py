@@ -2,8 +2,8 @@
 
 A scan goes on a bounded number of entries a turn, and only so many are under way at once: however
 full todo is, deliveries go on. Entry by entry: a worker preprocesses it, the loop logs what the
-worker says, qmail-clean removes todo/N, and only its `+` makes the channels due. Messages that qmail-send died of before (hands.py) come
-first, each alone.
+worker says, qmail-clean removes todo/N, and only its `+` makes the channels due. Messages that qmail-send
+died of before (hands.py) come first, each alone.
 """
 import collections
 import os

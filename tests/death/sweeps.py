@@ -8,7 +8,8 @@ from pyqmail.base import errors
 from tests.death.lives import ROLES, Result
 
 TRIES = 5
-HEAD = ("role", "strikes", "acknowl.", "lost", "stuck", "bad state", "other", "twice: Maildir", "bounce", "sent", "timer")
+HEAD = ("role", "strikes", "acknowl.", "lost", "stuck", "bad state", "other",
+        "twice: Maildir", "bounce", "sent", "timer")
 
 
 def reference(place, role, error=None):

@@ -23,8 +23,10 @@ DEATHS = {
     "qmail-pop3d": ("unlink", "write socket", "exit_group"),
 }
 ERRORS = {
-    "queue service": (("ENOSPC", "openat pid/"), ("ENOSPC", "write .*/pid/"), ("EDQUOT", "link.* todo/"), ("EIO", "fsync")),
-    "qmail-send": (("EIO", "openat todo/"), ("ENOSPC", "openat info/"), ("ENOSPC", "write .*/bounce/"), ("EIO", "unlink.* info/")),
+    "queue service": (("ENOSPC", "openat pid/"), ("ENOSPC", "write .*/pid/"), ("EDQUOT", "link.* todo/"),
+                      ("EIO", "fsync")),
+    "qmail-send": (("EIO", "openat todo/"), ("ENOSPC", "openat info/"), ("ENOSPC", "write .*/bounce/"),
+                   ("EIO", "unlink.* info/")),
     "qmail-clean": (("EIO", "unlink.* todo/"),),
     "warm qmail-local": (("ENOSPC", "write .*/tmp/"), ("EDQUOT", "linkat? new/"), ("EIO", "fsync")),
     "qmail-lspawn": (("EMFILE", "openat [0-9]+/"),),

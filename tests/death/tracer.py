@@ -10,7 +10,8 @@ regular expression finds something in are counted. --every: each call counted is
 
 Says "ready" when it counts, "hit CALL" when N has come, and at the end of its standard input "calls COUNT",
 before that one line "call CALL" for each with --log; then lets go. CALL is the name and what it is
-done to: "unlink todo/1001". Calls that nobody else can notice (memory, waiting for a thread, the clock) are not counted.
+done to: "unlink todo/1001". Calls that nobody else can notice (memory, waiting for a thread, the clock) are not
+counted.
 
 strace has the same injections, but counts them for each call and thread by itself; to die
 at every step of a program with threads, its calls must be counted in one row. Needs ptrace and x86-64.
@@ -35,10 +36,12 @@ INFO = struct.Struct("=B23x7Q")     # struct ptrace_syscall_info: op; of an entr
 NAMES = {number: name for name, number in (pair.split(":") for pair in """
 read:0 write:1 open:2 close:3 stat:4 fstat:5 lstat:6 poll:7 lseek:8 ioctl:16 pread64:17 pwrite64:18 readv:19 writev:20
 access:21 pipe:22 select:23 dup:32 dup2:33 alarm:37 socket:41 connect:42 accept:43 sendto:44 recvfrom:45 sendmsg:46
-recvmsg:47 shutdown:48 bind:49 listen:50 getsockname:51 getpeername:52 socketpair:53 setsockopt:54 getsockopt:55 clone:56
+recvmsg:47 shutdown:48 bind:49 listen:50 getsockname:51 getpeername:52 socketpair:53 setsockopt:54 getsockopt:55
+clone:56
 fork:57 vfork:58 execve:59 exit:60 wait4:61 kill:62 uname:63 fcntl:72 flock:73 fsync:74 fdatasync:75 truncate:76
 ftruncate:77 getcwd:79 chdir:80 fchdir:81 rename:82 mkdir:83 rmdir:84 creat:85 link:86 unlink:87 symlink:88
-readlink:89 chmod:90 fchmod:91 chown:92 fchown:93 umask:95 setuid:105 setgid:106 setgroups:116 setresuid:117 setresgid:119
+readlink:89 chmod:90 fchmod:91 chown:92 fchown:93 umask:95 setuid:105 setgid:106 setgroups:116 setresuid:117
+setresgid:119
 statfs:137 fstatfs:138 prctl:157 setrlimit:160 getdents64:217 exit_group:231 epoll_wait:232 epoll_ctl:233 openat:257
 mkdirat:258 fchownat:260 newfstatat:262 unlinkat:263 renameat:264 linkat:265 readlinkat:267 faccessat:269 ppoll:271
 sync_file_range:277 utimensat:280 epoll_pwait:281 signalfd4:289 eventfd2:290 epoll_create1:291 dup3:292 pipe2:293
@@ -47,24 +50,27 @@ openat2:437 faccessat2:439""".split())}
 NAMES = {int(number): name for number, name in NAMES.items()}
 
 # Nobody outside sees these: dying before or after one is the same.
-SILENT = {9, 10, 11, 12, 13, 14, 15, 24, 25, 28, 39, 96, 98, 99, 102, 104, 107, 108, 110, 118, 120, 127, 128, 131, 158, 186,
+SILENT = {9, 10, 11, 12, 13, 14, 15, 24, 25, 28, 39, 96, 98, 99, 102, 104, 107, 108, 110, 118, 120, 127, 128, 131,
+          158, 186,
           201, 202, 203, 204, 218, 219, 228, 229, 230, 273, 302, 309, 318, 324, 334}
 PATHS = {"open": 0, "stat": 0, "lstat": 0, "access": 0, "execve": 0, "truncate": 0, "chdir": 0, "rename": 1, "mkdir": 0,
-         "rmdir": 0, "creat": 0, "link": 1, "unlink": 0, "readlink": 0, "chmod": 0, "chown": 0, "openat": 1, "mkdirat": 1,
-         "fchownat": 1, "newfstatat": 1, "unlinkat": 1, "renameat": 3, "linkat": 3, "readlinkat": 1, "faccessat": 1,
+         "rmdir": 0, "creat": 0, "link": 1, "unlink": 0, "readlink": 0, "chmod": 0, "chown": 0, "openat": 1,
+         "mkdirat": 1, "fchownat": 1, "newfstatat": 1, "unlinkat": 1, "renameat": 3, "linkat": 3, "readlinkat": 1, "faccessat": 1,
          "utimensat": 1, "renameat2": 3, "statx": 1, "openat2": 1, "faccessat2": 1, "statfs": 0}
-FDS = {"read", "write", "close", "fstat", "lseek", "ioctl", "pread64", "pwrite64", "readv", "writev", "fcntl", "flock", "fsync",
-       "fdatasync", "ftruncate", "fchdir", "fchmod", "fchown", "fstatfs", "getdents64", "sync_file_range", "sendto",
+FDS = {"read", "write", "close", "fstat", "lseek", "ioctl", "pread64", "pwrite64", "readv", "writev", "fcntl",
+       "flock", "fsync", "fdatasync", "ftruncate", "fchdir", "fchmod", "fchown", "fstatfs", "getdents64", "sync_file_range", "sendto",
        "recvfrom", "sendmsg", "recvmsg", "accept4", "shutdown"}
 
 # Which calls can fail how. Those with a descriptor only where it is a file's: no disk is behind a pipe.
-ON_FILES = {"write", "writev", "pwrite64", "fsync", "fdatasync", "sync_file_range", "ftruncate", "read", "pread64", "getdents64"}
+ON_FILES = {"write", "writev", "pwrite64", "fsync", "fdatasync", "sync_file_range", "ftruncate", "read", "pread64",
+            "getdents64"}
 FULL = {"write", "writev", "pwrite64", "link", "linkat", "rename", "renameat", "renameat2", "mkdir", "mkdirat", "fsync",
         "fdatasync", "openat", "open", "creat", "sync_file_range"}
 FAILING = {
     "ENOSPC": FULL, "EDQUOT": FULL,
     "EIO": FULL | {"read", "pread64", "unlink", "unlinkat", "stat", "newfstatat", "getdents64", "utimensat"},
-    "EMFILE": {"open", "openat", "creat", "socket", "socketpair", "pipe", "pipe2", "accept4", "dup", "epoll_create1", "recvmsg",
+    "EMFILE": {"open", "openat", "creat", "socket", "socketpair", "pipe", "pipe2", "accept4", "dup", "epoll_create1",
+               "recvmsg",
                "eventfd2", "pidfd_open"},
     "EAGAIN": {"clone", "clone3", "fork", "vfork"},
     "ENOMEM": {"clone", "clone3", "fork", "vfork", "openat", "open", "execve"},

@@ -9,7 +9,8 @@ ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)
 
 @pytest.mark.parametrize("program", ["qmail-local", "qmail-remote"])
 @pytest.mark.parametrize("status, seen", [
-    (0, 0), (99, 99), (100, 100), (111, 111), (113, 113), (1, 111), (2, 111), (126, 111), (127, 111), (139, 111), ("$$", 111)])
+    (0, 0), (99, 99), (100, 100), (111, 111), (113, 113), (1, 111), (2, 111), (126, 111), (127, 111), (139, 111),
+    ("$$", 111)])
 def test_statuses(tmp_path, program, status, seen):
     python, launcher = tmp_path / "python", tmp_path / program
     python.write_text(f"#!/bin/sh\nkill -SEGV {status}\n" if status == "$$" else f"#!/bin/sh\nexit {status}\n")

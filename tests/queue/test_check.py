@@ -40,13 +40,16 @@ class Queue:
         return [(found.kind, found.path.partition("/")[0]) for found in check.findings(str(self.root), owned)]
 
 
-FILES = {"mess": b"", "intd": TODO, "todo": TODO, "info": b"Fs@a\0", "local": b"Tr@b\0Dx@b\0", "remote": b"Dr@b\0", "bounce": b"x"}
+FILES = {"mess": b"", "intd": TODO, "todo": TODO, "info": b"Fs@a\0", "local": b"Tr@b\0Dx@b\0", "remote": b"Dr@b\0",
+         "bounce": b"x"}
 
 
 @pytest.mark.parametrize("files", [
     [],
-    ["mess", "intd", "todo"], ["mess", "todo"], ["mess", "todo", "info"], ["mess", "intd", "todo", "info", "local", "remote"],
-    ["mess", "info"], ["mess", "info", "local"], ["mess", "info", "local", "remote", "bounce"], ["mess", "info", "bounce"]])
+    ["mess", "intd", "todo"], ["mess", "todo"], ["mess", "todo", "info"],
+    ["mess", "intd", "todo", "info", "local", "remote"],
+    ["mess", "info"], ["mess", "info", "local"], ["mess", "info", "local", "remote", "bounce"],
+    ["mess", "info", "bounce"]])
 def test_states_that_are_legal(queue, files):
     for kind in files:
         queue.put(kind, FILES[kind])
@@ -66,9 +69,11 @@ def test_states_that_are_not(queue, files, found):
 
 
 @pytest.mark.parametrize("files, where", [
-    ({"mess": b"", "todo": TODO[:-1]}, "todo"), ({"mess": b"", "todo": b""}, "todo"), ({"mess": b"", "todo": b"Fs\0"}, "todo"),
+    ({"mess": b"", "todo": TODO[:-1]}, "todo"), ({"mess": b"", "todo": b""}, "todo"),
+    ({"mess": b"", "todo": b"Fs\0"}, "todo"),
     ({"mess": b"", "todo": b"u0\0p1\0Tr\0Fs\0"}, "todo"),
-    ({"mess": b"", "info": b"Fs"}, "info"), ({"mess": b"", "info": b""}, "info"), ({"mess": b"", "info": b"Ts\0"}, "info"),
+    ({"mess": b"", "info": b"Fs"}, "info"), ({"mess": b"", "info": b""}, "info"),
+    ({"mess": b"", "info": b"Ts\0"}, "info"),
     ({"mess": b"", "info": b"Fs\0", "local": b""}, "local"), ({"mess": b"", "info": b"Fs\0", "local": b"Tr"}, "local"),
     ({"mess": b"", "info": b"Fs\0", "remote": b"Tr\0Xr\0"}, "remote")])
 def test_contents(queue, files, where):
