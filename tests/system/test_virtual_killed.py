@@ -17,7 +17,7 @@ pytestmark = pytest.mark.system
 
 CALLS = ("rename,renameat,renameat2,unlink,unlinkat,rmdir,mkdir,mkdirat,write,pwrite64,fsync,fdatasync,ftruncate,fchmod,"
          "chown,fchown,lchown,fchownat,link,linkat,symlink,copy_file_range,kill")
-FEW = 4                                 # steps of each program that are tried unless all are
+FEW = 3                                 # steps of each program that are tried unless all are
 CONTROL = ("rcpthosts", "virtualdomains", "locals", "morercpthosts", "morercpthosts.cdb")
 DOMAIN = ("vpasswd", "vpasswd.cdb", ".qmail-default")
 

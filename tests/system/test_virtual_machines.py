@@ -13,7 +13,7 @@ import pytest
 
 pytestmark = pytest.mark.system
 
-EACH = 40                               # messages of each machine to each user
+EACH = 25                               # messages of each machine to each user
 USERS = ("joe", "ann")
 MACHINE = """
 set -e
