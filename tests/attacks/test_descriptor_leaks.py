@@ -70,7 +70,7 @@ def load(system, person, rounds):
     """Mail of every fate, and clients of every kind."""
     for number in range(rounds):
         with smtplib.SMTP("127.0.0.1", system.smtp) as smtp:
-            for recipient in (f"{person.name}@localhost", "nosuchuser@localhost", f"x@refused{number}.example"):
+            for recipient in (f"{person.name}@localhost", "bouncing@localhost", f"x@refused{number}.example"):
                 smtp.sendmail(f"{person.name}@localhost", [recipient], "Subject: x\r\n\r\nbody\r\n")
     for say in (b"", b"EHLO x\r\n", b"MAIL FROM:<a@b>\r\nRCPT TO:<x@localhost>\r\nDATA\r\n", b"\n.\n" * 9, b"x" * 9000):
         for _ in range(rounds):
@@ -105,6 +105,8 @@ def test_as_many_as_before(system, person):
     with Refuser() as refuser:
         with open(f"{system.home}/control/smtproutes", "w", encoding="ascii") as f:
             f.writelines(f"refused{number}.example:127.0.0.1:{refuser.port}\n" for number in range(50))
+        with open(f"{system.home}/alias/.qmail-bouncing", "w", encoding="ascii") as f:
+            f.write("|exit 100\n")         # an address that SMTP takes
         try:
             load(system, person, 3)
             before = processes(system)
@@ -120,4 +122,5 @@ def test_as_many_as_before(system, person):
             assert len(set(before) & set(processes(system))) > 10
         finally:
             os.unlink(f"{system.home}/control/smtproutes")
+            os.unlink(f"{system.home}/alias/.qmail-bouncing")
     assert sum(b"body" in message for message in person.messages()) >= 15
