@@ -124,7 +124,8 @@ BUGS = [
     bug("maildir-text", both(without("base/maildir.py", "deliver", 2), without("base/maildir.py", "deliver", 1)),
         "the text of a delivered message", kinds=["maildir", "virtual", "many"]),
     bug("maildir-text-first", without("base/maildir.py", "deliver", 1),
-        "a name in new that stands for an empty file", kinds=["maildir", "virtual"], pause=0.02, soon=0.2,
+        "nothing promised: the fsync after the link has it too. It keeps a name in new from standing for an empty file, "
+        "if a commit falls between", matters=False, kinds=["maildir", "virtual"], pause=0.02, soon=0.2,
         parts=["smtp", "smtp 2", "sendmail"]),
     bug("maildir-copy", without("base/maildir.py", "holds"),
         "not seen here: the copy that a repeated delivery finds is not on the disk only if its maker died between link "
