@@ -1,7 +1,7 @@
 """Marking a recipient as done: the letter of its record becomes `D`, in place.
 
-Not synced, as in qmail: after a power cut a mark may be missing, and that recipient gets the
-message twice; none is ever lost. Crashes of programs lose no marks.
+Not synced, as in qmail: after a power cut a mark may be missing, and that recipient is delivered to
+again (a Maildir notices it, see spawn/identity.py); none is ever lost. Crashes of programs lose no marks.
 """
 import os
 
