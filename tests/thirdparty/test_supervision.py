@@ -39,6 +39,7 @@ class Kept:
             "qmqpd": f"exec {server} {self.ports['qmqp']} {HOME}/bin/qmail-qmqpd",
             "pop3d": f"exec setlock -n {host.place}/lock tcpserver -HRl localhost 127.0.0.1 {self.ports['pop3']} "
                      f"{HOME}/bin/qmail-popup pop.example checkpassword {HOME}/bin/qmail-pop3d Maildir",
+            "rcptcheck": f"exec {HOME}/bin/qmailctl run rcptcheck",
             **{f"listening-{name}": f"exec {HOME}/bin/qmailctl run {name}"
                for name in ("smtpd", "pop3d", "qmtpd", "qmqpd")},
         }
@@ -94,6 +95,7 @@ class Kept:
         """True when every service runs and answers."""
         missing = [name for name in self.scripts if not self.pid(name)]
         missing += [name for name in self.ports if not self.answers(name)]
+        missing += ["checks"] * (self.host.run(f"{HOME}/bin/qmail-rcptcheck", "postmaster").returncode == 111)
         print("missing:", missing)
         return not missing and "status: local 0/" in self.log("send")
 
@@ -149,7 +151,7 @@ def test_mail_flows(kept, person):
 def test_qmailctl_sees_it(kept):
     """Whoever starts it: qmailctl knows what runs."""
     status = kept.host.ctl("stat")[1]
-    for name in ("send", "listening-smtpd", "listening-pop3d", "listening-qmtpd", "listening-qmqpd"):
+    for name in ("send", "rcptcheck", "listening-smtpd", "listening-pop3d", "listening-qmtpd", "listening-qmqpd"):
         assert f"{name.removeprefix('listening-')}: up (pid {kept.pid(name)})" in status, status
 
 
