@@ -318,7 +318,7 @@ def test_a_part_that_dies(place, part):
     place.mail.wait(lambda: replies.extend(place.answer(f"{place.user.name}-ext@localhost", place.joe)) or
                     replies[-2:] == [(250, b"ok")] * 2)
     assert set(replies) <= {(250, b"ok"), LATER}
-    assert place.answer("nobody-here@localhost") == [UNKNOWN]
+    place.mail.wait(lambda: place.answer("nobody-here@localhost") == [UNKNOWN])
 
 
 def parts(place):
