@@ -29,6 +29,7 @@ def set_aside(mail, number, who):
     """Three deaths, the second and third told, and then no more."""
     mail.wait(lambda: f"alert: msg {number} is set aside: it was in hand when {who} died, 3 times" in mail.log(), 90)
     assert f"warning: msg {number} was in hand when {who} died, 2 of 3 times\n" in mail.log()
+    mail.up()
     assert re.search(rf"^msg {number} is set aside, {who} died of it", mail.ctl("queue")[1], re.M)
 
 
