@@ -174,7 +174,7 @@ class Harness:
         self.world.add_code(bug.name, bug.apply)
         total = Total()
         for _ in range(bug.tries):
-            if not self.run("ext4", bug.cuts, total, code=bug.name, soon=bug.soon, all_of_it=False, **bug.load):
+            if not self.run(bug.kind, bug.cuts, total, code=bug.name, soon=bug.soon, all_of_it=False, **bug.load):
                 break
         say(f"seeded {bug.name}: {total.cuts} cuts, {len(total.lost)} lost, {len(total.damaged)} damaged"
             + "".join(f"\n    {line}" for line in total.wrong[:3]))

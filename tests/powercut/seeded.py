@@ -10,8 +10,9 @@ SYNCS = ("fsync", "flush", "sync", "sync_directory")
 LOOKED_AT = 3                       # load runs without a finding before a bug counts as not found
 
 
-class Bug(collections.namedtuple("Bug", "name step matters why load soon cuts tries")):
-    """step(package): alters the copy of the package in that directory. load: options of load.Load."""
+class Bug(collections.namedtuple("Bug", "name step matters why load soon cuts tries kind")):
+    """step(package): alters the copy of the package in that directory. load: options of load.Load. kind: of the file
+    systems."""
 
     def apply(self, package):
         self.step(package)
@@ -68,8 +69,9 @@ def both(*steps):
     return step
 
 
-def bug(name, step, why, matters=True, soon=0.6, cuts=40, tries=LOOKED_AT, **load):
-    return Bug(name, step, matters, why, {"pause": 0.3, "parts": ["smtp", "smtp 2", "stalls"], **load}, soon, cuts, tries)
+def bug(name, step, why, matters=True, soon=0.6, cuts=40, tries=LOOKED_AT, kind="ext4", **load):
+    load = {"pause": 0.3, "parts": ["smtp", "smtp 2", "stalls"], **load}
+    return Bug(name, step, matters, why, load, soon, cuts, tries, kind)
 
 
 END = """        path = names.split("info", number)
@@ -138,7 +140,8 @@ BUGS = [
     bug("domains-file", without("vpopmail/files.py", "write"), "the contents of assign, rcpthosts, virtualdomains",
         **DOMAINS),
     bug("domains-name", without("vpopmail/files.py", "sync_directory"), "their names", **DOMAINS),
-    bug("database", without("base/cdb.py", "write"), "the contents of users/cdb", **DOMAINS),
+    bug("database", without("base/cdb.py", "write"), "the contents of users/cdb. On ext4 it would not show: a file that "
+        "is renamed over another one is written out there", kind="xfs", **DOMAINS),
 ]
 
 
