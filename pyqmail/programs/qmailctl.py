@@ -18,8 +18,7 @@ pause      stop all services where they are; cont goes on
 cont       go on after pause
 doctor     compare the installation with what it should be; one line for each deviation
 password   set the POP3 password of a private home, read from descriptor 0
-vpopmail   make the home of virtual domains, or take over an existing one as it is; with --sql, accounts can be in
-           a database, whose URL is asked for
+vpopmail   make the home of virtual domains, or take over one as it is (with --sql: accounts can be in a database)
 imap WHICH set up Courier IMAP (courier) or Dovecot (dovecot) on our accounts; start, stop, restart, stat: Courier's
 run NAME   be the service NAME (send, rcptcheck, smtpd, pop3d, qmtpd, qmqpd) in the foreground: for systemd
 help       this text, with the names of all settings

@@ -20,6 +20,7 @@ are taken over, nobody gets a clear password. Exit codes: 0; 100 a move that can
 import os
 
 from ..base import netio
+from ..base.errors import PERMANENT, Permanent
 from ..vpopmail import accounts, assign, backend, command, database_url, files, names, progress, users
 from ..vpopmail.errors import Refused
 from ..vpopmail.place import Inside, within
@@ -48,16 +49,29 @@ def run(options):
     formats = [letter for letter, _ in options.found if letter in FORMATS]
     if options.bad or b"S" not in given and len(formats) < 2:
         return command.usage(USAGE)
-    convert = conversion(formats, given)
+    convert, status = conversion(formats, given), 0
     for domain in chosen(options.rest):
         label = b"converting %b%b" % (domain.real, b" " if options.rest else b"...    ")
         say(label)
         if convert is None:
             say(b"unknown conversion\ndomain conversion failed\n")
-        else:
-            convert(domain, lambda total: progress.Bar(total, label))
-            say(b"done\n")
-    return 0
+        elif not done(convert, domain, label):
+            status = PERMANENT
+    return status
+
+
+def done(convert, domain, label):
+    """Convert a domain; False if that cannot be."""
+    try:
+        convert(domain, lambda total: progress.Bar(total, label))
+    except Refused:
+        raise
+    except Permanent as why:
+        say(b"domain conversion failed\n")
+        command.complain(domain.real, b": ", os.fsencode(str(why)))
+        return False
+    say(b"done\n")
+    return True
 
 
 def conversion(formats, given):

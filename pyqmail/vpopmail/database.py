@@ -125,7 +125,7 @@ def url():
     """The URL that etc/vpopmail.sql gives. Raises Temporary."""
     found = database_url.find()
     if found is None:
-        raise Temporary(f"no {os.fsdecode(database_url.path())}: see vpopmail.sql(5)")
+        raise Temporary(f"no {os.fsdecode(database_url.path())}: see vpopmail-sql(5)")
     return database_url.read(found[0])
 
 

@@ -138,6 +138,7 @@ ELSEWHERE = {
     **{(program, 0): "tests/vpopmail/test_administration.py" for program in (
         "vaddaliasdomain", "vadduser", "valias", "vchangepw", "vconvert", "vdeloldusers", "vdeluser", "vipmap",
         "vmkpasswd", "vpasswd", "vsetuserquota", "vuserinfo")},
+    ("vconvert", 100): "tests/vpopmail/test_sql_moving.py",
     ("vdelivermail", 0): DELIVERED, ("vdelivermail", 100): DELIVERED, ("vdelivermail", 111): DELIVERED,
     ("vchkpw", 1): CHECKED, ("vchkpw", 111): CHECKED, ("clearopensmtp", 0): CHECKED, ("clearopensmtp", 100): CHECKED,
     ("clearopensmtp", 111): CHECKED,

@@ -126,6 +126,12 @@ def test_what_vpasswd_cannot_hold_stays(site, sqlite):
     assert backend.of(site) == backend.SQL
 
 
+def test_a_move_that_cannot_be_is_told_of(run, site, sqlite):
+    accounts.store(site).add(some(b"joe", comment=b"\xff"))
+    assert run(vconvert, "-c", "-m") == (100, "converting example.com...    domain conversion failed\n")
+    assert backend.of(site) == backend.CDB
+
+
 def test_rows_of_nobody_go(site, sqlite):
     fill(site, 3)
     accounts.in_backend(site, backend.SQL).replace_all([some(b"old"), some(b"user1", comment=b"other")])
