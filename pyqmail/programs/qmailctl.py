@@ -299,7 +299,7 @@ def stat():
 
 def queue():
     status = program("qmail-qstat") or program("qmail-qread")
-    for number, stage in sorted(suspects.set_aside(suspects.File().read()).items()):
+    for number, stage in sorted(suspects.set_aside_now().items()):
         say(f"msg {number} is set aside, {suspects.WHO[stage]} died of it; qmailctl release {number} has it tried again")
     return status
 
