@@ -7,9 +7,10 @@ Makes the account, the user's directory with a Maildir and, if a quota applies, 
 default quota holds; -e stores a hash as it is, -n no password, -r a random one that is told. The password is asked
 for unless given.
 
--F makes many users, one of each line NAME:PASSWORD[:COMMENT[:QUOTA]] of the file (or with tabs in place of the colons); an
-empty password is none, with -E it is a hash. A line that starts with # is none. Who is there already stays as he is and
-is told of; so after a crash the same file makes the rest. On a terminal a bar shows how far it is. Exit codes: 0 done; 220 to 255 vpopmail's errors, told on standard output; 111 a temporary trouble.
+-F makes many users, one of each line NAME:PASSWORD[:COMMENT[:QUOTA]] of the file (or with tabs in place of the colons);
+an empty password is none, with -E it is a hash. A line that starts with # is none. Who is there already stays as he is
+and is told of; so after a crash the same file makes the rest. On a terminal a bar shows how far it is. Exit codes: 0
+done; 220 to 255 vpopmail's errors, told on standard output; 111 a temporary trouble.
 
 **Security**: run by root or the domain's owner; works as the owner inside the domain. Source: vpopmail.
 """

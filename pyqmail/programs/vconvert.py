@@ -6,14 +6,14 @@
     vconvert [-v] [-d] -p file -c domain ...        from lines "NAME HASH" (blank, tab or colon between)
     vconvert [-v] [-d] -S [domain ...]              writes Maildir/sqwebmail-pass for every user
 
-Without a domain: of all of them. A move leaves mail and logins as they are and can be broken off at any point: until every
-account was copied and compared the old store holds the truth, and the same command goes on where it was; then the
-old one is emptied. A domain that is in the wanted store already stays as it is. Without etc/vpopmail.sql there is no such
-conversion. On a terminal a bar shows how far it is.
+Without a domain: of all of them. A move leaves mail and logins as they are and can be broken off at any point: until
+every account was copied and compared the old store holds the truth, and the same command goes on where it was; then the
+old one is emptied. A domain that is in the wanted store already stays as it is. Without etc/vpopmail.sql there is no
+such conversion. On a terminal a bar shows how far it is.
 
--e and -p make users of the domain, in whatever store it has. Accounts that are there already stay as they are. Only hashes
-are taken over, nobody gets a clear password. Exit codes: 0; 100 a move that cannot be done, or the stores differ after it;
-111 a temporary trouble; 255 usage.
+-e and -p make users of the domain, in whatever store it has. Accounts that are there already stay as they are. Only
+hashes are taken over, nobody gets a clear password. Exit codes: 0; 100 a move that cannot be done, or the stores differ
+after it; 111 a temporary trouble; 255 usage.
 
 **Security**: run by root (it reads /etc/shadow); works as the domain's owner inside each domain. Source: vpopmail.
 """

@@ -47,8 +47,8 @@ def in_backend(domain, kind):
 
 
 def begin(domain):
-    """A new domain, and its directory, are there: its accounts will be where VPOPHOME/options says. Nobody of an earlier
-    domain of that name is left. Raises Temporary."""
+    """A new domain, and its directory, are there: its accounts will be where VPOPHOME/options says. Nobody of an
+    earlier domain of that name is left. Raises Temporary."""
     if home.option(b"account-store") == backend.SQL and backend.may_be_in_sql(domain):
         in_backend(domain, backend.SQL).forget()
         with Inside(domain):

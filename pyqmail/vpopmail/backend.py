@@ -2,7 +2,8 @@
 
 DOMAIN/.accounts says it in a word, `cdb` or `sql`. A domain without the file has its accounts in its vpasswd, or, in
 a home whose VPOPHOME/options says `account-store sql`, in SQL if it has no vpasswd. vconvert moves a domain from
-one to the other (`moved` after the word: what it left is still there); whoever changes an account holds .vpasswd.lock and looks whether it has moved meanwhile.
+one to the other (`moved` after the word: what it left is still there); whoever changes an account holds .vpasswd.lock
+and looks whether it has moved meanwhile.
 
 Only vpopmail's own domains can be in SQL: all of them share one database, and who gets into the uid of another
 domain shall not find there the passwords of all.

@@ -1,8 +1,8 @@
 """Making many users of a domain at once.
 
-In batches, each of which is in the store as a whole or not at all. Places are given and counted as if the users were made one
-after the other. A batch's directories are made after it was stored: those of users whom a kill left without are
-made with their first mail or login, as any that is missing. The same file again does the rest.
+In batches, each of which is in the store as a whole or not at all. Places are given and counted as if the users were
+made one after the other. A batch's directories are made after it was stored: those of users whom a kill left without
+are made with their first mail or login, as any that is missing. The same file again does the rest.
 """
 import os
 
@@ -52,7 +52,8 @@ def add_batch(domain, store, wanted, quota, bar):
 
 
 def account(wanted, quota, known):
-    """The Account of a Wanted, its directory still without a place; the name becomes one of the known ones. Raises Refused."""
+    """The Account of a Wanted, its directory still without a place; the name becomes one of the known ones. Raises
+    Refused."""
     users.check_name(wanted.name)
     comment = wanted.name if wanted.comment is None else wanted.comment
     users.check_fields(wanted.clear, comment, wanted.hash or b"")
@@ -115,8 +116,8 @@ def make_directory(path, note):
 
 
 def read(path, hashed, quota=None):
-    """The list of Wanted of a file with lines NAME:PASSWORD[:COMMENT[:QUOTA]]; with tabs in place of colons, a password may
-    have a colon. hashed: the second field is a hash. quota: of those who have none of their own."""
+    """The list of Wanted of a file with lines NAME:PASSWORD[:COMMENT[:QUOTA]]; with tabs in place of colons, a password
+    may have a colon. hashed: the second field is a hash. quota: of those who have none of their own."""
     from ..base import netio                # only here
     found = []
     for line in netio.read_file(path, files.LARGEST).split(b"\n"):

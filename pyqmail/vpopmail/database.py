@@ -5,13 +5,13 @@
     prepare()                           makes the tables that are missing
 
 One pool of connections for each process: a forked one makes its own, and so does everyone when etc/vpopmail.sql
-changes. A connection is tried before it is used, so a database that was away is used again when it is back; connecting and
-asking take a bounded time. Whatever goes wrong is Temporary, but Duplicate for a key that is there already.
+changes. A connection is tried before it is used, so a database that was away is used again when it is back; connecting
+and asking take a bounded time. Whatever goes wrong is Temporary, but Duplicate for a key that is there already.
 Files of SQLite, and etc/vpopmail.sql, are opened with vpopmail's rights where root asks.
 
 Known are PostgreSQL and SQLite. The driver for PostgreSQL is psycopg: the C library below it bounds the time of a
-connection that has died without a word (tcp_user_timeout), which a driver in Python leaves to the kernel's quarter of an hour.
-Tables as vpopmail's PostgreSQL module has them; some columns are wider (hashes and addresses have grown).
+connection that has died without a word (tcp_user_timeout), which a driver in Python leaves to the kernel's quarter of
+an hour. Tables as vpopmail's PostgreSQL module has them; some columns are wider (hashes and addresses have grown).
 """
 import os
 from contextlib import contextmanager

@@ -5,8 +5,8 @@ The first line that is neither empty nor a comment is the database's URL:
     postgresql://USER:PASSWORD@HOST/DATABASE        postgresql:///DATABASE?host=/run/postgresql
     sqlite:////PATH
 
-Without that file vpopmail's own etc/vpopmail.pgsql is read: HOST|PORT|USER|PASSWORD|DATABASE. Whoever can read the file can read
-and change every account, so it belongs to root or vpopmail, its group is vchkpw, and others have no rights.
+Without that file vpopmail's own etc/vpopmail.pgsql is read: HOST|PORT|USER|PASSWORD|DATABASE. Whoever can read the file
+can read and change every account, so it belongs to root or vpopmail, its group is vchkpw, and others have no rights.
 """
 import os
 import stat

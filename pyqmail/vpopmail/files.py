@@ -18,8 +18,8 @@ PIECE = 1 << 20
 
 
 class Locked:
-    """with Locked(path): hold the lock file `path` (bytes, made with mode 0600). shared: with all others who hold it so.
-    Raises Temporary when somebody else held it for as long as vpopmail waits, OSError if it cannot be made."""
+    """with Locked(path): hold the lock file `path` (bytes, made with mode 0600). shared: with all others who hold it
+    so. Raises Temporary when somebody else held it for as long as vpopmail waits, OSError if it cannot be made."""
 
     def __init__(self, path, shared=False):
         self._path, self._how = path, fcntl.LOCK_SH if shared else fcntl.LOCK_EX
@@ -84,7 +84,8 @@ def read(path):
 
 
 def copy(source, target, place, size):
-    """Append `size` bytes of one open file, from `place` on, to another. The kernel does it where it can. Raises OSError."""
+    """Append `size` bytes of one open file, from `place` on, to another. The kernel does it where it can. Raises
+    OSError."""
     end = place + size
     while place < end:
         try:

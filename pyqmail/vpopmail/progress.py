@@ -10,7 +10,8 @@ BAR, CLEAR = b"#", b"\r\x1b[K"
 
 
 class Bar:
-    """with Bar(total, label) as bar: bar.add(number)    label (bytes) stands before the bar, and alone when it is over."""
+    """with Bar(total, label) as bar: bar.add(number)    label (bytes) stands before the bar, and alone when it is
+    over."""
 
     def __init__(self, total, label=b"", clock=time.monotonic):
         self._total, self._label, self._clock = max(1, total), label, clock

@@ -1,8 +1,8 @@
 """The SQL back end: the accounts of a domain as rows of vpopmail's table `vpopmail`.
 
 Its companions dir_control (which directory a new user gets) and lastauth (who logged in when, from where) are used as
-vpopmail uses them. Aliases, limits, open relays and the IP map stay files: qmail-local obeys a .qmail file without asking
-anybody, and the addresses that may relay are those of one machine. In vpopmail, too, these tables are options
+vpopmail uses them. Aliases, limits, open relays and the IP map stay files: qmail-local obeys a .qmail file without
+asking anybody, and the addresses that may relay are those of one machine. In vpopmail, too, these tables are options
 of their own.
 
 A change holds .vpasswd.lock of the domain together with all other changes, so that vconvert can keep them away while
@@ -169,8 +169,8 @@ class Sql:
             raise Refused("BAD_CHARACTER")
 
     def prefill(self, wanted, tell):
-        """Store what is not here yet of {name: Account}, a batch after the other; tell(number) hears of each. For a domain
-        whose accounts are elsewhere yet."""
+        """Store what is not here yet of {name: Account}, a batch after the other; tell(number) hears of each. For a
+        domain whose accounts are elsewhere yet."""
         stored = {account.name: account for account in self.all()}
         missing = [account for name, account in sorted(wanted.items()) if stored.get(name) != account]
         tell(len(wanted) - len(missing))

@@ -2,8 +2,8 @@
 
 vpasswd is text, a line for each account, sorted by name; it is the truth. vpasswd.cdb is the only file that a
 look-up reads. Whoever changes them holds .vpasswd.lock; what is renamed is complete and on the disk before, vpasswd
-first. After a crash between the two the cdb is older than vpasswd, and the next change (the same one, too), or vmkpasswd,
-makes it anew from that. Both are made anew for each change, unless they are large: see vpasswd_large.py.
+first. After a crash between the two the cdb is older than vpasswd, and the next change (the same one, too), or
+vmkpasswd, makes it anew from that. Both are made anew for each change, unless they are large: see vpasswd_large.py.
 Source: vpopmail's cdb module, as recorded.
 """
 import os
@@ -174,8 +174,8 @@ def compile_again():
 
 
 def catch_up():
-    """A change that has nothing to do, but that a crash kept from the cdb, is one that look-ups see from here on. For who
-    holds the lock."""
+    """A change that has nothing to do, but that a crash kept from the cdb, is one that look-ups see from here on. For
+    who holds the lock."""
     try:
         behind = os.stat(CDB).st_mtime_ns < os.stat(VPASSWD).st_mtime_ns
     except FileNotFoundError:
@@ -255,8 +255,8 @@ def read_lines():
 
 
 def refuse_lost(evidence):
-    """Raises Temporary where vpasswd is not there and the `evidence` says that it must have been: nobody's mail is refused
-    for that."""
+    """Raises Temporary where vpasswd is not there and the `evidence` says that it must have been: nobody's mail is
+    refused for that."""
     if evidence and not os.path.exists(VPASSWD):    # somebody may just have made the first user
         raise Temporary("vpasswd is missing; an empty file would say that there are no accounts")
 

@@ -1,4 +1,5 @@
-"""A PostgreSQL of one's own: Debian's binaries, a Unix socket in a temporary directory, no port, no sync to the disk."""
+"""A PostgreSQL of one's own: Debian's binaries, a Unix socket in a temporary directory, no port, no sync to the
+disk."""
 import glob
 import os
 import pwd

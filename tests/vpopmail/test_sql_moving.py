@@ -140,7 +140,8 @@ def test_rows_of_nobody_go(site, sqlite):
 
 
 def killed_at(step, work):
-    """Let work() be done by a process that is killed before the step of that number which changes something; its status."""
+    """Let work() be done by a process that is killed before the step of that number which changes something; its
+    status."""
     child = os.fork()
     if child:
         return os.waitpid(child, 0)[1]
