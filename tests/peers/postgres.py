@@ -47,16 +47,16 @@ class Postgres:
 
     def _unprivileged(self):
         """The words before a command that runs it as somebody who is not root, and not longer than these tests."""
-        rest = ["--pdeathsig", "KILL"]
+        become = []
         if os.geteuid() == 0:
             try:
                 who = pwd.getpwnam("postgres")
             except KeyError:
                 who = pwd.getpwnam("nobody")
             os.chown(self.place, who.pw_uid, who.pw_gid)
-            rest += ["--reuid", str(who.pw_uid), "--regid", str(who.pw_gid), "--clear-groups"]
+            become = ["setpriv", "--reuid", str(who.pw_uid), "--regid", str(who.pw_gid), "--clear-groups"]
         os.chmod(self.place, 0o755)
-        return ["setpriv", *rest]
+        return [*become, "setpriv", "--pdeathsig", "KILL"]      # which a change of the uid would take away again
 
     def _initialise(self):
         with open(f"{self.place}/password", "w", encoding="utf-8") as f:
