@@ -6,7 +6,7 @@ Reads and writes, on the descriptors that qmail-start wired:
     0 log    1 2 orders to and reports from qmail-lspawn    3 4 the same, qmail-rspawn    5 6 qmail-clean
 Messages come through queue/todo (lock/trigger says when), stay in info, local and remote while they
 are delivered, and leave through qmail-clean. Signals: TERM ends, after running deliveries; ALRM makes
-everything due; HUP reads locals and virtualdomains again. --wide-remote: delivery numbers and the greeting
+everything due; HUP reads locals and virtualdomains again, and which messages are held. --wide-remote: delivery numbers and the greeting
 on 3 and 4 have two bytes (spawn/wire.py), for more than 255 remote deliveries at once.
 
 Exit: 0 after TERM or when a companion is lost; 111 if it cannot start, with a line in the log.
@@ -219,7 +219,12 @@ class Sender:
             if not self.round():
                 break
         self.hands.loop(0)
+        self.hands.let_go(self.busy)
         self.sweep.step()
+
+    def busy(self, number):
+        """True while something of this message is under way."""
+        return self.deliveries.busy(number) or self.todo.busy(number) or self.finisher.busy(number)
 
     def round(self):
         """One step of each kind; local and remote deliveries start in turn. False when nothing was to do."""
@@ -309,8 +314,9 @@ class Sender:
             self.controls.reread()
         except Reread as why:
             self.log.say(f"alert: unable to reread control/{why}".encode())
-        for number in self.hands.released():
-            self.entry.enter(number)
+        if released := set(self.hands.read_again()):
+            for due in (self.done, *(one.due for one in self.channels.values())):
+                due.hasten(released, self.clock.now())
             self.todo.scan_again()
         while not is_there(home.path("queue", ".")):
             self.pause("alert: unable to switch back to queue directory; HELP! sleeping...")

@@ -1,9 +1,13 @@
-"""run/qmail-send/suspects: messages that were in hand when a program died, and those that are set aside for it.
+"""run/qmail-send/suspects: messages that were in hand when a program died, those that are set aside for it, and those
+that somebody holds.
 
 One line a suspicion: STAGE NUMBER MARK DEATHS. STAGE says at what (todo, bounce, local, remote, loop: see
 send/hands.py), MARK is the modification time of mess/S/N in nanoseconds, for numbers come again. A message with
 DEATHS of TRIES or more is set aside: qmail-send leaves it in the queue as it is until its lines are
 gone (`qmailctl release`). Only our qmail-send looks here: C's goes on with every message.
+
+A message is held by a line of stage hold. qmail-send begins nothing new with it, and once nothing of it is under
+way writes held for hold: from then on until the line goes nobody but who holds it touches its files.
 
 Changed under a lock of the directory and in one step, so that qmail-send and qmailctl never undo each other.
 """
@@ -17,9 +21,10 @@ from . import names
 WHO = {"loop": "qmail-send", "todo": "qmail-send", "bounce": "qmail-send", "local": "qmail-lspawn",
        "remote": "qmail-rspawn"}
 TRIES = 3                           # deaths in a row
+HOLD, HELD = "hold", "held"         # asked for; and qmail-send has let go of it
 DIRECTORY = "run/qmail-send"
 FILE = "suspects"
-LONGEST = 1 << 20                   # bytes of the file
+LONGEST = 1 << 24                   # bytes of the file: some 400,000 messages
 
 
 def mark(number, queue=None):
@@ -92,9 +97,26 @@ def set_aside_now():
         return {}
 
 
+def still_there(entries):
+    """The entries whose message is there. The working directory is queue/."""
+    return {key: entry for key, entry in entries.items() if mark(key[1]) == entry[0]}
+
+
+def hold(marks, stage=HOLD):
+    """Hold these messages, {number: mark}; as with release(). stage: HELD only while no qmail-send can run."""
+    File().change(lambda entries: {(stage, number): (mark, TRIES) for number, mark in marks.items()
+                                   if (HELD, number) not in entries} | entries)
+
+
+def let_go(entries, numbers):
+    """The entries, once qmail-send has nothing of these messages in hand any more."""
+    return {(HELD if key == (HOLD, key[1]) and key[1] in numbers else key[0], key[1]): entry
+            for key, entry in entries.items()}
+
+
 def release(numbers):
-    """Have these messages tried again, all that are set aside if None. Returns the numbers that were. To be
-    run as qmails; qmail-send looks again at its next HUP. Raises OSError."""
+    """Have these messages tried again, all that are set aside or held if None. Returns the numbers that were. To
+    be run as qmails; qmail-send looks again at its next HUP. Raises OSError."""
     released = set()
 
     def change(entries):

@@ -29,7 +29,8 @@ class Deliveries:
         self._clock, self._log, self._controls, self._channels = clock, log, controls, channels
         self._done, self._pool, self._ending, self._pause = done, pool, ending, pause
         self._hands = hands
-        self._jobs, self._most_jobs = 0, sum(channel.limit for channel in channels.values())
+        self._passes = set()        # (channel, message number) of those under way
+        self._most_passes = sum(channel.limit for channel in channels.values())
         self._serial = 0
 
     def status(self):
@@ -38,7 +39,11 @@ class Deliveries:
     @property
     def room(self):
         """True if another pass can be opened."""
-        return self._jobs < self._most_jobs
+        return len(self._passes) < self._most_passes
+
+    def busy(self, number):
+        """True while something of this message is being delivered, or what came of it is being noted."""
+        return any((channel, number) in self._passes for channel in self._channels)
 
     def wants_turn(self, channel):
         """True if step(channel) would go on with a pass at once."""
@@ -60,6 +65,9 @@ class Deliveries:
         if not self.room or (number := channel.due.take(now)) is None:
             return False
         self._hands.loop(number)
+        if number in self._hands.aside:
+            self._hands.leave(number, lambda number: channel.due.add(self._clock.now(), number))
+            return True
         path = names.split(channel.name, number)
         try:
             fd = os.open(path, READ)
@@ -74,7 +82,7 @@ class Deliveries:
         sender, birth = info
         job = Job(number, sender, next_attempt(birth, now, channel.name), now > birth + self._controls.lifetime)
         channel.reading = Reading(job, fd, envelope.records(fd))
-        self._jobs += 1
+        self._passes.add((channel.name, number))
         return True
 
     def _defer(self, channel, number, now, path):
@@ -85,6 +93,9 @@ class Deliveries:
         reading = channel.reading
         job = reading.job
         self._hands.loop(job.number)
+        if job.number in self._hands.aside:         # held meanwhile: the rest has time
+            self._end_pass(channel)
+            return True
         for _ in range(DONE_A_STEP):
             try:
                 offset, record = next(reading.records, (0, None))
@@ -195,7 +206,7 @@ class Deliveries:
         job.references -= 1
         if job.references:
             return
-        self._jobs -= 1
+        self._passes.discard((channel.name, job.number))
         self._hands.passed(channel.name, job.number)
         self._hands.passed("loop", job.number)
         due = job.retry

@@ -34,6 +34,10 @@ class Finisher:
         """True if step() would go on at once with a bounce that waited for its turn."""
         return bool(self._waiting) and self._pool.active < BOUNCES and not self._cleaner.crowded
 
+    def busy(self, number):
+        """True while this message's bounce is being sent."""
+        return any(bounce.number == number for bounce in self.injecting)
+
     def step(self):
         """Finish one message that is due. True if there was one."""
         if self._cleaner.crowded:
@@ -49,6 +53,9 @@ class Finisher:
 
     def _finish(self, number):
         self._hands.loop(number)
+        if number in self._hands.aside:
+            self._hands.leave(number, lambda number: self._done.add(self._clock.now(), number))
+            return
         try:
             if self._finished_already(number):
                 return
@@ -133,6 +140,7 @@ class Finisher:
             self._log.say(messages.warning("unable to unlink", path, messages.LATER))
             self._later(number)
             return
+        self._hands.ended(number)
         self._cleaner.request("foop", number, lambda answer: sweep.complain(self._log, number, answer))
 
 

@@ -32,16 +32,17 @@ SPACING = 20                        # s between two suspects when they are enter
 class Hands:
     """queue/ is the working directory. Where run/qmail-send cannot be used nothing is noticed: a line says so.
 
-    aside: {number: stage} of messages that are not to be touched."""
+    aside: {number: stage} of messages that nothing is to be begun with."""
 
     def __init__(self, log, directory=None):
         self._log, self._file, self._entries, self.aside = log, None, {}, {}
+        self._asked, self._left = set(), {}     # to be held; {number: functions that go on with it}
         self._free = list(range(1, SLOTS))
         self._map = bytearray(16 + SLOTS * SLOT.size)
         try:
             self._file = suspects.File(directory)
             found = self._found_in_hands()
-            self._change(self._still_there)
+            self._change(suspects.still_there)
             self.blame(found)
         except OSError as why:
             self._file = None
@@ -70,10 +71,6 @@ class Hands:
     def _all_free(self):
         for slot in range(SLOTS):
             self._put(slot, 0, 0)
-
-    @staticmethod
-    def _still_there(entries):
-        return {key: entry for key, entry in entries.items() if suspects.mark(key[1]) == entry[0]}
 
     # ------------------------------------------------------------ now
 
@@ -110,7 +107,7 @@ class Hands:
         """{number: seconds}: suspects of other stages, and when each is to be entered. They take turns in being
         first: who follows the culprit is not tried before it dies again."""
         found = sorted({number for stage, number in self._entries if stage != "todo" and number not in self.aside})
-        if max((deaths for _, deaths in self._entries.values()), default=0) % 2:
+        if max((deaths for (_, number), (_, deaths) in self._entries.items() if number in found), default=0) % 2:
             found.reverse()
         return {number: SPACING * turn for turn, number in enumerate(found)}
 
@@ -143,17 +140,42 @@ class Hands:
         if (stage, number) in self._entries:
             self._change(lambda entries: {key: entry for key, entry in entries.items() if key != (stage, number)})
 
-    def released(self):
-        """Read again what is set aside: the numbers that no longer are."""
+    # ------------------------------------------------------------ set aside, held, released
+
+    def leave(self, number, again):
+        """A message that is set aside or held turned up: again(number) is called when it no longer is."""
+        self._left.setdefault(number, []).append(again)
+
+    def read_again(self):
+        """Read what others wrote; go on with what is not set aside or held any more. Returns its numbers."""
         before = set(self.aside)
-        self._change(lambda entries: entries)
-        return sorted(before - set(self.aside))
+        self._change(suspects.still_there)
+        released = sorted(before - set(self.aside))
+        for number in released:
+            for again in self._left.pop(number, ()):
+                again(number)
+        return released
+
+    def let_go(self, busy):
+        """Tell who asked for messages to be held that we have let go of them. busy(number): something of it is
+        under way."""
+        quiet = {number for number in self._asked if not busy(number)}
+        if quiet:
+            self._asked -= quiet            # should it fail, a line in the log is enough
+            self._change(lambda entries: suspects.let_go(entries, quiet))
+
+    def ended(self, number):
+        """The message is gone; its number will come again."""
+        if number in self.aside:
+            self._left.pop(number, None)
+            self._change(lambda entries: {key: entry for key, entry in entries.items() if key[1] != number})
 
     def _change(self, change):
         if self._file is not None:
             try:
                 self._entries = self._file.change(change)
                 self.aside = suspects.set_aside(self._entries)
+                self._asked = {number for stage, number in self._entries if stage == suspects.HOLD}
             except OSError as why:
                 self._log.say(f"warning: unable to write {suspects.DIRECTORY}/{suspects.FILE}: {why.strerror}".encode())
 

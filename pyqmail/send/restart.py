@@ -33,8 +33,9 @@ class Entry:
 
     def enter(self, number):
         """Due times are the modification times of the channel files. A message with a todo file is left to
-        preprocessing: its info, local and remote mean nothing yet. One that is set aside stays as it is."""
+        preprocessing: its info, local and remote mean nothing yet. One that is set aside waits for its release."""
         if number in self._hands.aside:
+            self._hands.leave(number, self.enter)
             return
         try:
             if not exists(names.split("info", number)) or exists(names.flat("todo", number)):

@@ -48,6 +48,11 @@ class Due:
         self._heap = [(now, order, number) for order, (_, _, number) in enumerate(sorted(self._heap))]
         self._added = len(self._heap)
 
+    def hasten(self, numbers, now):
+        """These messages, as far as they are here, become due at `now`."""
+        self._heap = [(min(due, now) if number in numbers else due, order, number) for due, order, number in self._heap]
+        heapq.heapify(self._heap)
+
     def move(self, seconds):
         """Everything becomes due `seconds` earlier: the clock was set back by so much."""
         self._heap = [(due - seconds, order, number) for due, order, number in self._heap]

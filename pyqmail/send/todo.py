@@ -54,6 +54,10 @@ class Todo:
         """True while a suspect is at it: nothing else is begun."""
         return self._suspect in self._busy
 
+    def busy(self, number):
+        """True while this message is being preprocessed."""
+        return number in self._busy
+
     def scan_again(self):
         self.next_scan = self._clock.now()
 
@@ -66,7 +70,7 @@ class Todo:
             return
         while self._suspects:
             self._suspect = self._suspects.popleft()
-            if not absent(names.flat("todo", self._suspect)):
+            if self._suspect not in self._hands.aside and not absent(names.flat("todo", self._suspect)):
                 self._submit(self._suspect)
                 return
         if not self.scanning and not (pulled or self._clock.now() >= self.next_scan):

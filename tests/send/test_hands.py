@@ -7,6 +7,8 @@ import pytest
 from pyqmail.queue import names, suspects
 from pyqmail.send import hands as module
 from pyqmail.send.channel import Channel
+from pyqmail.send.deliveries import Deliveries
+from pyqmail.send.finish import Finisher
 from pyqmail.send.hands import SPACING, Hands
 from pyqmail.send.restart import Entry
 from pyqmail.send.scheduler import Due
@@ -116,7 +118,7 @@ def test_released(start):
     hands = start()
     file = suspects.File(f"/proc/self/fd/{hands._file.fd}")
     file.change(lambda entries: {})
-    assert hands.aside and hands.released() == [1001] and not hands.aside
+    assert hands.aside and hands.read_again() == [1001] and not hands.aside
 
 
 def test_without_its_directory_mail_flows(log, tmp_path, queue):
@@ -177,8 +179,7 @@ def test_what_is_set_aside_is_not_touched(start, queue, clock, log, pool, contro
     entry.everything()
     assert not channels["local"].due
     suspects.File(f"/proc/self/fd/{hands._file.fd}").change(lambda entries: {})
-    for number in hands.released():
-        entry.enter(number)
+    assert hands.read_again() == [1001, 1002]
     assert list(channels["local"].due.drain()) == [(0, 1002)]
     clock.time += 1
     todo.scan_again()
@@ -196,3 +197,97 @@ def test_suspects_are_entered_later(start, queue, clock, log, pausing):
     entry.everything()
     assert [number for _, number in channels["remote"].due.drain()] == [1001]
     assert list(entry.failed.drain()) == [(clock.time, 1003), (clock.time + SPACING, 1002)]
+
+
+# ---------------------------------------------------------------- held
+
+@pytest.fixture
+def held(start, queue, clock, log, pool, controls, pausing):
+    """A message with two recipients, due, and the parts of qmail-send that come across it. .hold(), .release():
+    as qmailctl does; .stage(): what the file says."""
+    queue.write("info", 1001, b"Fs\0")
+    queue.write("local", 1001, b"Ta\0Tb\0", 0)
+    hands, done = start(), Due()
+    channels = {name: Channel(name, -1, -1, 10) for name in ("local", "remote")}
+    deliveries = Deliveries(clock, log, controls, channels, done, pool, lambda: False, pausing, hands)
+    file = suspects.File(f"/proc/self/fd/{hands._file.fd}")
+    mark = suspects.mark(1001)
+    found = SimpleNamespace(
+        hands=hands, local=channels["local"], done=done, deliveries=deliveries, mark=mark,
+        entry=Entry(clock, log, channels, done, pausing, hands), change=file.change,
+        stage=lambda: {stage for stage, number in file.read() if number == 1001},
+        finisher=Finisher(clock, log, pool, SimpleNamespace(crowded=False, request=lambda *words: None), controls, done,
+                          queue.fd, hands))
+
+    def hold():
+        file.change(lambda entries: entries | {(suspects.HOLD, 1001): (mark, suspects.TRIES)})
+        assert hands.read_again() == []
+
+    def release():
+        file.change(lambda entries: {})
+        assert hands.read_again() == [1001]
+    found.hold, found.release = hold, release
+    return found
+
+
+def test_held_before_its_time(held):
+    """Nobody touches it from the moment it is held; released it is due once, at once."""
+    held.entry.everything()
+    held.hold()
+    held.hands.let_go(held.deliveries.busy)
+    assert held.stage() == {suspects.HELD}
+    while held.deliveries.step(held.local):
+        pass
+    assert not held.local.used and not held.local.due
+    held.release()
+    assert held.deliveries.step(held.local) and held.local.reading.job.number == 1001 and not held.local.due
+
+
+def test_held_during_a_pass(held, clock):
+    """What runs ends, nothing new begins, and only then we let go."""
+    held.entry.everything()
+    held.deliveries.step(held.local)
+    held.hold()
+    while held.deliveries.step(held.local):
+        pass
+    held.hands.let_go(held.deliveries.busy)
+    assert held.local.used == 1 and held.stage() == {suspects.HOLD}
+    held.deliveries._report(held.local, 0, b"Kgood\n")
+    held.hands.let_go(held.deliveries.busy)
+    assert held.stage() == {suspects.HELD} and held.local.due.first() > clock.time
+    held.local.due.hasten({1001}, clock.time)
+    assert held.local.due.first() == clock.time
+
+
+def test_held_when_it_is_finished(held, queue):
+    """A message whose last delivery ended while it is held does not end before its release."""
+    os.unlink(queue.path("local", 1001))
+    held.hold()
+    held.entry.everything()
+    held.finisher.step()
+    assert queue.read("info", 1001)
+    held.release()
+    assert held.finisher.step() and not queue.read("info", 1001)
+
+
+def test_a_hold_ends_with_its_message(held):
+    """Its bounce was on its way when it was to be held: the next message of that number is not held."""
+    held.hold()
+    held.hands.ended(1001)
+    assert held.stage() == set() and not held.hands.aside
+
+
+def test_a_hold_is_for_one_message(held, queue):
+    queue.write("mess", 1001, b"another", 1_800_000_000)
+    held.hold()
+    assert held.stage() == set() and not held.hands.aside
+
+
+def test_what_is_set_aside_hastens_nobody(start):
+    """Suspects take turns though one that is set aside died thrice."""
+    for _ in range(3):
+        start().blame({"local": {1001}})
+    start().blame({"remote": {1002, 1003}})
+    first = list(start().later())
+    start().blame({"remote": {1002, 1003}})
+    assert list(start().later()) == first[::-1]
