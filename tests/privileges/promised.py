@@ -1,0 +1,205 @@
+"""What each process can do: the table that we promise, and doc/PRIVILEGES.md, which is made from it.
+
+ROLES: {process: {target: letters}}; what is not there is not possible. Letters: of a file r read, w write; of a
+directory (its name ends with "/") r list, c create in, d delete in; of a process s signal, p look into its memory and
+trace it; of the rest x use, o connect, l listen, c create.
+"""
+import textwrap
+
+FILES = """queue/mess/message queue/info/message queue/remote/message queue/lock/sendmutex queue/lock/trigger
+    queue/lock/tcpto bin/qmail-send pyqmail/base/prot.py control/me users/cdb run/login-failures log/send/current
+    alias/.qmail-list ~another/Maildir/new/message ~another/.profile domain/vpasswd domain/vpasswd.cdb /etc/passwd
+    /etc/shadow""".split()
+DIRECTORIES = """queue/ queue/pid/ queue/intd/ queue/todo/ queue/bounce/ queue/lock/ queue/mess/ queue/info/
+    queue/local/ queue/remote/ bin/ pyqmail/ control/ users/ run/ run/qmail-queue/ run/qmail-rcptcheck/ run/qmail-send/ alias/ log/
+    log/send/ ~alias/Maildir/new/ ~user/ ~user/Maildir/new/ ~another/ ~another/Maildir/new/ domain/
+    domain/joe/Maildir/new/ VPOPHOME/ VPOPHOME/domains/ /etc/ /tmp/ /root/ /""".split()
+SOCKETS = ("run/qmail-queue/socket", "run/qmail-rcptcheck/socket", "TCP connections", "UDP")
+LISTENING = ("TCP port, listening", "TCP port below 1024, listening")
+USED = ("other programs", "rights of set-uid programs", "ptrace", "keyrings", "io_uring", "performance counters")
+CREATED = ("new processes", "new namespaces")
+TARGETS = (*FILES, *DIRECTORIES, *SOCKETS, *LISTENING, *USED, *CREATED)
+PATHS = {*FILES, *DIRECTORIES, *SOCKETS[:2]}
+DEPENDS = ("new namespaces", "ptrace", "keyrings", "io_uring", "performance counters")     # on the kernel's settings
+
+# uid, and the processes that have it
+UIDS = {
+    "root": ("qmailctl supervise", "qmail-lspawn", "qmail-rcptcheck", "qmail-popup, authenticator"),
+    "qmails": ("qmail-send",),
+    "qmailq": ("qmail-clean", "qmail-queue, guardian", "qmail-queue, worker"),
+    "qmailr": ("qmail-rspawn",),
+    "qmailp": ("qmail-lspawn, look-ups", "qmail-rcptcheck, front", "qmail-rcptcheck, look-ups"),
+    "qmaill": ("qmail-log",),
+    "qmaild": ("qmail-smtpd", "qmail-smtpd worker", "qmail-qmtpd", "qmail-qmtpd worker", "qmail-popup",
+               "qmail-popup worker"),
+    "the user": ("qmail-local", "qmail-pop3d", "a .qmail command", "qmail-rcptcheck look"),
+    "alias": ("qmail-local as alias", "qmail-rcptcheck look as alias"),
+    "the domain's owner": ("qmail-local of a domain", "qmail-rcptcheck look of a domain"),
+}
+# others of the same uid may look into these: they hold nothing that those do not have anyway
+OPEN = ("qmail-send", "qmail-clean", "qmail-queue, guardian", "qmail-queue, worker", "qmail-rspawn", "qmail-log",
+        "a .qmail command")
+SEALED = ()                         # can signal and look into nobody
+
+
+def can(*parts):
+    """One dictionary of several, and of texts "LETTERS: TARGET | TARGET | …; …"; letters add up."""
+    found = {}
+    for part in parts:
+        if isinstance(part, str):
+            part = {target.strip(): letters.strip() for letters, _, targets in
+                    (entry.partition(":") for entry in part.split(";")) for target in targets.split("|")}
+        for target, letters in part.items():
+            assert target in TARGETS, target
+            found[target] = "".join(letter for letter in "rwcdoxl" if letter in found.get(target, "") + letters)
+    return found
+
+
+def without(part, *targets):
+    assert set(targets) <= set(part)
+    return {target: letters for target, letters in part.items() if target not in targets}
+
+
+ANYBODY = can("""r: bin/ | pyqmail/ | control/ | users/ | run/ | run/qmail-queue/ | run/qmail-send/ | alias/ |
+    /etc/ | / | bin/qmail-send | pyqmail/base/prot.py | control/me | users/cdb | alias/.qmail-list | /etc/passwd | VPOPHOME/;
+    rc: /tmp/; o: run/qmail-queue/socket | TCP connections | UDP; l: TCP port, listening;
+    x: other programs | rights of set-uid programs | ptrace | keyrings | io_uring | performance counters;
+    c: new processes | new namespaces""")
+NO_RIGHTS = without(ANYBODY, "rights of set-uid programs")
+ROOT = can(dict.fromkeys(FILES, "rw"), dict.fromkeys(DIRECTORIES, "rcd"), dict.fromkeys(SOCKETS, "o"),
+           dict.fromkeys(LISTENING, "l"), dict.fromkeys(USED, "x"), dict.fromkeys(CREATED, "c"))
+NOFILES = "r: log/ | log/send/ | log/send/current | run/qmail-rcptcheck/; o: run/qmail-rcptcheck/socket"
+QMAIL = "r: queue/ | queue/todo/ | queue/lock/ | queue/mess/ | queue/mess/message"
+QMAILQ = can("""rcd: queue/ | queue/pid/ | queue/intd/ | queue/todo/ | queue/lock/ | queue/mess/ | run/qmail-queue/;
+    rw: queue/mess/message; r: queue/lock/tcpto; w: queue/lock/trigger""")
+QMAILS = can("""rcd: queue/bounce/ | queue/info/ | queue/local/ | queue/remote/ | run/qmail-send/; r: queue/lock/tcpto;
+    rw: queue/info/message | queue/remote/message | queue/lock/sendmutex | queue/lock/trigger""")
+QMAILP = "rcd: run/qmail-rcptcheck/"
+USER = "rcd: ~user/ | ~user/Maildir/new/"
+ALIAS = "rcd: alias/ | ~alias/Maildir/new/; rw: alias/.qmail-list"
+OWNER = "rcd: domain/ | domain/joe/Maildir/new/; rw: domain/vpasswd | domain/vpasswd.cdb"
+
+ROLES = {
+    "qmailctl supervise": ROOT,
+    "qmail-send": can(NO_RIGHTS, QMAIL, QMAILS),
+    "qmail-clean": can(NO_RIGHTS, QMAILQ),
+    "qmail-lspawn": ROOT,
+    "qmail-lspawn, look-ups": can(ANYBODY, NOFILES, QMAILP),
+    "qmail-local": can(ANYBODY, USER),
+    "qmail-local as alias": can(ANYBODY, NOFILES, ALIAS),
+    "qmail-local of a domain": can(ANYBODY, OWNER),
+    "a .qmail command": can(ANYBODY, USER),
+    "qmail-rspawn": can(NO_RIGHTS, QMAIL, "rw: queue/lock/tcpto; w: queue/lock/trigger"),
+    "qmail-queue, guardian": can(NO_RIGHTS, NOFILES, QMAILQ),
+    "qmail-queue, worker": can(NO_RIGHTS, NOFILES, QMAILQ),
+    "qmail-log": can(NO_RIGHTS, NOFILES, "rcd: log/ | log/send/; rw: log/send/current"),
+    "qmail-smtpd": can(ANYBODY, NOFILES),
+    "qmail-smtpd worker": can(NO_RIGHTS, NOFILES),
+    "qmail-qmtpd": can(ANYBODY, NOFILES),
+    "qmail-qmtpd worker": can(NO_RIGHTS, NOFILES),
+    "qmail-rcptcheck": without(ROOT, "rights of set-uid programs"),
+    "qmail-rcptcheck, front": can(NO_RIGHTS, NOFILES, QMAILP),
+    "qmail-rcptcheck, look-ups": can(NO_RIGHTS, NOFILES, QMAILP),
+    "qmail-rcptcheck look": can(NO_RIGHTS, USER),
+    "qmail-rcptcheck look as alias": can(NO_RIGHTS, NOFILES, ALIAS),
+    "qmail-rcptcheck look of a domain": can(NO_RIGHTS, OWNER),
+    "qmail-popup, authenticator": ROOT,
+    "qmail-popup": can(NO_RIGHTS, NOFILES),
+    "qmail-popup worker": can(NO_RIGHTS, NOFILES),
+    "qmail-pop3d": can(ANYBODY, USER),
+}
+UID = {role: uid for uid, roles in UIDS.items() for role in roles}
+assert set(UID) == set(ROLES)
+
+
+def letters(role, target):
+    """What we promise of a target, `process ROLE` too."""
+    other = target.removeprefix("process ")
+    if other not in ROLES:
+        return ROLES[role].get(target, "")
+    if UID[role] == "root":
+        return "sp"
+    if role in SEALED:
+        return "s" if other == role else ""
+    return "sp" if other == role or UID[other] == UID[role] and other in OPEN else "s" * (UID[other] == UID[role])
+
+
+# ---------------------------------------------------------------- for people
+
+HEAD = """<!-- made by tests/privileges/generate from tests/privileges/promised.py -->
+# What each process can do
+
+This is checked: `tests/run tests/privileges` starts a whole system with a probe in the place of each program, which
+has its uid, groups, descriptors, directory and whatever the program has put around itself. The probe tries each target
+below, and one answer that is not as here fails the test. What is not listed for a process is not possible for it.
+
+Names without a leading `/` are below the home. A *message* is one that is in the queue; *user* is who gets mail,
+*another* another user with a Maildir; *domain* is a virtual domain with an owner of its own, *joe* one of its accounts.
+Homes have the mode 0700. To look into a process is to read its memory and to trace it; nobody but root can do so with
+processes of another uid, or signal them. Whether {depends}
+are there for anybody depends on the kernel.
+
+What a process holds, its descriptors and its directory, is tested by `tests/system/test_identities.py`; who they are
+and what they read is told in [SECURITY.md](SECURITY.md).
+"""
+WORDS = (                           # letter, which targets, word
+    ("r", "/", "lists"), ("c", "/", "creates in"), ("d", "/", "deletes in"), ("r", "", "reads"), ("w", "", "writes"),
+    ("o", "", "connects to"), ("l", "", "opens"), ("x", "", "uses"), ("c", "", "makes"),
+)
+
+
+def item(word, names):
+    return textwrap.fill(f"- {word} {names}", 118, subsequent_indent="  ", break_on_hyphens=False, break_long_words=False)
+
+
+def lines(part):
+    """Markdown list of a {target: letters}."""
+    for letter, end, word in WORDS:
+        names = [name for name in TARGETS if letter in part.get(name, "") and name.endswith("/") == bool(end)]
+        if names:
+            yield item(word, ", ".join(f"`{name}`" if name in PATHS else name for name in names))
+
+
+def beyond(part, known):
+    """What `part` has that `known` has not."""
+    more = {target: "".join(letter for letter in held if letter not in known.get(target, ""))
+            for target, held in part.items()}
+    return {target: held for target, held in more.items() if held}
+
+
+def section(role):
+    part, uid = ROLES[role], UID[role]
+    yield f"\n### {role}\n"
+    yield f"uid: {uid}. " + told(part) + "\n"
+    if uid == "root":
+        return
+    full = not beyond(NO_RIGHTS, part)
+    yield from lines(beyond(part, ANYBODY) if full else part)
+    others = {what: [other for other in ROLES if other != role and letter in letters(role, f"process {other}")]
+              for letter, what in (("s", "signals"), ("p", "looks into"))}
+    yield from (item(what, "; ".join(names)) for what, names in others.items() if names)
+
+
+def told(part):
+    if not beyond(ROOT, part):
+        return "Everything."
+    if not beyond(without(ROOT, "rights of set-uid programs"), part):
+        return "Everything; no set-uid program changes that."
+    if not beyond(ANYBODY, part):
+        return "What anybody can, and:"
+    if not beyond(NO_RIGHTS, part):
+        return "What anybody can without set-uid programs, and:"
+    return "Nothing but:"
+
+
+def document():
+    yield HEAD.format(depends=", ".join(DEPENDS))
+    yield "\n## Anybody\n\nWhat any user of the machine can, and most of our processes, too:\n"
+    yield from lines(ANYBODY)
+    yield "\n## Processes"
+    for role in ROLES:
+        yield from section(role)
+
+
+def text():
+    return "".join(f"{line}\n" for line in document()).replace("\n\n\n", "\n\n")
