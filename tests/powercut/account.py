@@ -5,6 +5,7 @@ import re
 
 from pyqmail.auth import hashes
 from pyqmail.base import cdb
+from pyqmail.base.errors import Temporary
 from tests.powercut import world
 from tests.powercut.load import promised
 
@@ -147,11 +148,12 @@ def judge_accounts(ledger, cut, place, verdict):
         verdict["promised"][entry["program"]] += given
         if entry["program"] == "vadddomain":
             if given:
-                verdict["lost"] += [f"domain {entry['name']}: {why}" for why in domain_lacks(place, entry["name"])]
+                verdict["lost"] += [f"domain {entry['name']}: {why}"
+                                    for why in domain_lacks(place, entry["name"], verdict)]
         else:
             states[entry["name"]] = ([] if given else states.get(entry["name"], [None])) + [entry["value"]]
     known = {line.split(b":")[0]: line for line in contents(domain + b"/vpasswd").splitlines()}
-    database = cdb.read(domain + b"/vpasswd.cdb")
+    database = records(domain + b"/vpasswd.cdb", verdict)
     for name, passwords in states.items():
         line, record = known.get(name.encode()), database.get(name.encode())
         for where, text in (("vpasswd", line and line.split(b":")[1]), ("vpasswd.cdb", record and hash_of(record))):
@@ -167,7 +169,16 @@ def hash_of(record):
     return re.search(rb"\$1\$[^\0:]+", record)[0]
 
 
-def domain_lacks(place, name):
+def records(path, verdict):
+    """What a database holds; nothing if it is broken, and then that is a loss."""
+    try:
+        return cdb.read(path)
+    except (OSError, Temporary) as why:
+        verdict["lost"].append(f"{os.fsdecode(path)}: {why}")
+        return {}
+
+
+def domain_lacks(place, name, verdict):
     """Where a virtual domain is missing."""
     wanted = f"{name}:{name}\n".encode()
     if wanted not in contents(f"{place.home}/control/virtualdomains"):
@@ -176,7 +187,7 @@ def domain_lacks(place, name):
         yield "not in rcpthosts"
     if f"+{name}-:{name}:".encode() not in contents(f"{place.home}/users/assign"):
         yield "not in users/assign"
-    if cdb.read(f"{place.home}/users/cdb").get(f"!{name}-".encode()) is None:
+    if records(f"{place.home}/users/cdb", verdict).get(f"!{name}-".encode()) is None:
         yield "not in users/cdb"
     try:
         if b"postmaster:" not in contents(f"{place.vpop}/domains/{name}/vpasswd"):
