@@ -62,8 +62,8 @@ class Found:
         for path, _, names in os.walk(f"{self.world.home}/queue/info"):
             for name in names:
                 sender = re.match(rb"Flater-(\d+)@", contents(f"{path}/{name}"))
-                to_do = [contents(path.replace("/info/", f"/{channel}/") + f"/{name}") for channel in ("local", "remote")
-                         if os.path.exists(path.replace("/info/", f"/{channel}/") + f"/{name}")]
+                channels = [path.replace("/info/", f"/{channel}/") + f"/{name}" for channel in ("local", "remote")]
+                to_do = [contents(channel) for channel in channels if os.path.exists(channel)]
                 if sender and b"Tlater" in b"".join(to_do):
                     path_of_text = path.replace("/info/", "/mess/") + f"/{name}"
                     self.keep("queue", path_of_text, contents(path_of_text))

@@ -20,8 +20,8 @@ from tests.powercut import world
 
 #                     what becomes of it: where, how, and the address that must be named there
 Expected = collections.namedtuple("Expected", "place how mention", defaults=("",))
-KINDS = ("maildir", "virtual", "fetched", "fetched", "mbox", "forward", "list", "far", "bounce", "far bounce", "double bounce",
-         "later", "half", "many")
+KINDS = ("maildir", "virtual", "fetched", "fetched", "mbox", "forward", "list", "far", "bounce",
+         "far bounce", "double bounce", "later", "half", "many")
 LENGTHS = (0, 1, 40, 40, 40, 400, 4000)     # lines of filling
 FILLING = b"All that was promised must be there when the light comes on again.\n"
 

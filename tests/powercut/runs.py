@@ -37,8 +37,8 @@ def in_namespaces(parent, words):
         os.close(fd)
         stack.callback(os.unlink, backing)
         stack.callback(detach, place, backing)
-        process = subprocess.Popen([*WITHIN, sys.executable, "-m", "tests.powercut", *words, "--within", place, backing],
-                                   cwd=world.ROOT)
+        command = [*WITHIN, sys.executable, "-m", "tests.powercut", *words, "--within", place, backing]
+        process = subprocess.Popen(command, cwd=world.ROOT)
         stack.callback(process.wait)
         stack.callback(process.kill)
         return process.wait()
@@ -46,7 +46,8 @@ def in_namespaces(parent, words):
 
 def detach(*paths):
     """Loop devices that nobody would let go any more."""
-    for line in disk.run("losetup", "--list", "--noheadings", "--output", "NAME,BACK-FILE").stdout.decode().splitlines():
+    listed = disk.run("losetup", "--list", "--noheadings", "--output", "NAME,BACK-FILE").stdout.decode()
+    for line in listed.splitlines():
         name, _, backing = line.partition(" ")
         if backing.strip().startswith(paths):
             subprocess.run(["losetup", "--detach", name], capture_output=True)
@@ -89,7 +90,8 @@ class Total:
                  f"  promises (a cut counts all before it): {sum(self.promised.values())}: {table(self.promised)}",
                  f"  of messages, places to be in: {sum(self.expected.values())}: {table(self.expected)}",
                  f"  lost: {len(self.lost)}; damaged: {len(self.damaged)}; twice in a Maildir: {len(self.again)}",
-                 f"  more than once (a copy that a reader took counts): {sum(self.twice.values())}: {table(self.twice)}",
+                 f"  more than once (a copy that a reader took counts): {sum(self.twice.values())}: "
+                 f"{table(self.twice)}",
                  f"  deleted by POP3 and back again: {self.back}"]
         lines += [f"    LOST {line}" for line in self.lost[:SHOWN]]
         lines += [f"    DAMAGED {line}" for line in self.damaged[:SHOWN]]

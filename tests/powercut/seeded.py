@@ -74,18 +74,6 @@ def bug(name, step, why, matters=True, soon=0.6, cuts=40, tries=LOOKED_AT, kind=
     return Bug(name, step, matters, why, load, soon, cuts, tries, kind)
 
 
-END = """        path = names.split("info", number)
-        try:
-            os.unlink(path)
-        except OSError:
-            self._log.say(messages.warning("unable to unlink", path, messages.LATER))
-            self._later(number)
-            return
-        self._cleaner.request("foop", number, lambda answer: sweep.complain(self._log, number, answer))
-"""
-END_TURNED = """        path = names.split("info", number)
-        self._cleaner.request("foop", number, lambda answer: os.unlink(path))
-"""
 ACCOUNTS = {"parts": ["accounts", "passwords"], "pause": 0.3}
 DOMAINS = {"parts": ["domains"], "pause": 0.5}
 BUGS = [
@@ -99,9 +87,10 @@ BUGS = [
     bug("queue-envelope-first", without("queue/insert.py", "settle", 1),
         "nothing promised: the fsync after the link has it too. It keeps a name in todo from standing for half an "
         "envelope", matters=False),
-    bug("queue-order", instead("queue/insert.py", ("                settle(mess_fd, intd_fd, flush)\n", ""),
-                               ("                os.fsync(intd_fd)\n",
-                                "                settle(mess_fd, intd_fd, flush)\n                os.fsync(intd_fd)\n")),
+    bug("queue-order", instead("queue/insert.py", (
+        "                settle(mess_fd, intd_fd, flush)\n", ""), (
+        "                os.fsync(intd_fd)\n",
+        "                settle(mess_fd, intd_fd, flush)\n                os.fsync(intd_fd)\n")),
         "nothing promised: the answer waits for all of it. Linked last, a name in todo means a whole message",
         matters=False),
     # ------------------------------------------------------------ qmail-send
@@ -110,8 +99,13 @@ BUGS = [
     bug("send-todo-order", both(without("send/preprocess.py", "_preprocess", 2),
                                 without("send/preprocess.py", "_preprocess", 1)),
         "todo goes before info, local and remote are on the disk", pause=0.1),
-    bug("send-end-order", instead("send/finish.py", (END, END_TURNED)), "nothing promised: both go when all is done. mess "
-        "goes last, so that qmail-send never has to do with an info that has no text", matters=False, tries=1),
+    bug("send-end-order", instead("send/finish.py", (
+        '        path = names.split("info", number)\n        try:\n            os.unlink(path)\n',
+        '        path = names.split("info", number)\n        try:\n'
+        '            self._cleaner.request("foop", number, lambda answer: os.unlink(path))\n'
+        '            return\n')),
+        "nothing promised: both go when all is done. mess goes last, so that qmail-send never has to do with an info "
+        "that has no text", matters=False, tries=1),
     bug("clean-order", instead("programs/qmail_clean.py", (
         'remove(names.flat("intd", number), names.flat("todo", number))',
         'remove(names.flat("todo", number), names.flat("intd", number))')),
@@ -119,15 +113,17 @@ BUGS = [
     bug("send-bounce", without("send/deliveries.py", "sync_and_close"), "the text of a failure", kinds=["half", "far"],
         pause=0.1),
     bug("send-bounce-order", instead("send/finish.py", (
-        "        self.injecting.add(bounce)\n", "        self.injecting.add(bounce)\n        self._bounced(bounce.number)\n")),
+        "        self.injecting.add(bounce)\n",
+        "        self.injecting.add(bounce)\n        self._bounced(bounce.number)\n")),
         "a bounce that is handed over when its message is gone", kinds=["bounce", "far bounce"], pause=0.1),
     # ------------------------------------------------------------ qmail-local
-    bug("maildir-name", without("base/maildir.py", "deliver", 2), "the name in new", kinds=["maildir", "virtual", "many"]),
+    bug("maildir-name", without("base/maildir.py", "deliver", 2), "the name in new",
+        kinds=["maildir", "virtual", "many"]),
     bug("maildir-text", both(without("base/maildir.py", "deliver", 2), without("base/maildir.py", "deliver", 1)),
         "the text of a delivered message", kinds=["maildir", "virtual", "many"]),
     bug("maildir-text-first", without("base/maildir.py", "deliver", 1),
-        "nothing promised: the fsync after the link has it too. It keeps a name in new from standing for an empty file, "
-        "if a commit falls between", matters=False, kinds=["maildir", "virtual"], pause=0.02, soon=0.2,
+        "nothing promised: the fsync after the link has it too. It keeps a name in new from standing for an empty "
+        "file, if a commit falls between", matters=False, kinds=["maildir", "virtual"], pause=0.02, soon=0.2,
         parts=["smtp", "smtp 2", "sendmail"]),
     bug("maildir-copy", without("base/maildir.py", "holds"),
         "not seen here: the copy that a repeated delivery finds is not on the disk only if its maker died between link "
@@ -140,8 +136,8 @@ BUGS = [
     bug("domains-file", without("vpopmail/files.py", "write"), "the contents of assign, rcpthosts, virtualdomains",
         **DOMAINS),
     bug("domains-name", without("vpopmail/files.py", "sync_directory"), "their names", **DOMAINS),
-    bug("database", without("base/cdb.py", "write"), "the contents of users/cdb. On ext4 it would not show: a file that "
-        "is renamed over another one is written out there", kind="xfs", **DOMAINS),
+    bug("database", without("base/cdb.py", "write"), "the contents of users/cdb. On ext4 it would not show: a file "
+        "that is renamed over another one is written out there", kind="xfs", **DOMAINS),
 ]
 
 
