@@ -1,9 +1,10 @@
 """`qmailctl doctor`: what is not as it should be, one line each. qmail's instcheck, and more."""
 import os
 import socket
+import time
 
 from ..base import accounts, control, endpoint, home
-from ..queue import wire
+from ..queue import check, names, wire
 from ..rcptcheck import client, wire as rcptcheck
 from . import dependencies, hands, hier, interpreter, services, users
 
@@ -25,6 +26,7 @@ def complaints():
     yield from libraries()
     yield from settings()
     yield from processes()
+    yield from queue()
 
 
 def foreign_writers():
@@ -41,6 +43,26 @@ def foreign_writers():
         told.update(hands.open_to_all(home.path(directory)))
     for path in sorted(told):
         yield f"{path} can be changed by others than its owner and root"
+
+
+def queue():
+    """What is not as qmail's programs leave it. As long as they run, a message that is not queued is one that just
+    comes, unless it is old."""
+    running = services.running("send") is not None
+    try:
+        for found in check.findings(home.path("queue"), check.owners()):
+            path = home.path("queue", found.path)
+            if found.kind != check.ORPHAN or not running or left_over(path):
+                yield f"{path} {found.text}"
+    except OSError as why:
+        yield f"unable to check the queue: {why.filename}: {why.strerror}"
+
+
+def left_over(path):
+    try:
+        return time.time() - os.stat(path).st_atime > names.OSSIFIED
+    except FileNotFoundError:
+        return False
 
 
 def launchers(private):

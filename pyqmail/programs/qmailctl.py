@@ -2,6 +2,9 @@
 
     qmailctl install [--home DIR] [--smtp ADDR:PORT,…] [--pop3 ADDR:PORT,…] [--venv DIR] [--start]
     qmailctl imap courier [--imap ADDR:PORT] [--imaps ADDR:PORT] [--prefix DIR] [--courier DIR]
+    qmailctl queue [list|show|hold|release|expire|delete [N …] [--sender PATTERN] [--recipient PATTERN]
+        [--older AGE] [--held] [--all] [--yes] [--wait SECONDS]]
+    qmailctl doctor [--repair]
     qmailctl VERB [--home DIR]
 
 install    lay QMAILHOME or mend it; run again it replaces code and touches no setting
@@ -9,19 +12,26 @@ start      start what is not running: queue and deliveries, SMTP, POP3
 stop       stop all; deliveries under way are finished first
 restart    stop, then start
 stat       what runs, since when, and how long the queue is
-queue      how long the queue is, what is in it, and what is set aside
-release N  have messages that are set aside tried again, by number or `all`
+queue      how long the queue is, what is in it, and what is held or set aside; or change it, see below
+release N  have messages that are held or set aside tried again, by number or `all`
 doqueue    try everything in the queue now (forgets dead hosts, sends ALRM to qmail-send)
 reload     read control/locals and control/virtualdomains again (HUP), and the listeners' settings
 cdb        compile the rules: control/tcp.smtp, tcp.pop3, tcp.qmtp and tcp.qmqp
 pause      stop all services where they are; cont goes on
 cont       go on after pause
-doctor     compare the installation with what it should be; one line for each deviation
+doctor     compare installation and queue with what they should be, one line for each deviation; --repair mends
 password   set the POP3 password of a private home, read from descriptor 0
 vpopmail   make the home of virtual domains, or take over one as it is (with --sql: accounts can be in a database)
 imap WHICH set up Courier IMAP (courier) or Dovecot (dovecot) on our accounts; start, stop, restart, stat: Courier's
 run NAME   be the service NAME (send, rcptcheck, smtpd, pop3d, qmtpd, qmqpd) in the foreground: for systemd
 help       this text, with the names of all settings
+
+Messages are given to queue by number, or by filters that all must match: --sender and --recipient, patterns with * and
+? of any case; --older 3d (2h, 30m, 90s), so long in the queue; --held; --all. list: a line each. show: with recipients,
+failures and header. hold: nothing new is begun with them. release: they go on at once. expire: one attempt more, then
+what is left bounces. delete: they are gone, and nobody hears of it. Without --yes the last two only tell.
+--wait: how long for deliveries of such a message that are under way (60 s); then it stays as it is.
+doctor --repair: while nothing runs, mend owners, modes, what is missing, and the queue, a copied one, too.
 
 --home DIR: the installation to work on; without it the one this program stands in, and for install
 /var/qmail (root) or ~/pyqmail-home (others). Exit codes: 0, 1 for deviations and for what could not
@@ -39,11 +49,13 @@ import time
 from ..base import accounts, child, control, deadline, endpoint, errors, home, lock, pidfile, prot, sig
 from ..base.errors import Temporary
 from ..install import doctor, hands, services, startup, supervise
-from ..queue import suspects
+from ..queue import look, suspects
 from ..rcptcheck import wire as rcptcheck
 
 OPTIONS = {"--home": "home", "--smtp": "smtp", "--pop3": "pop3", "--venv": "venv", "--start": None,
-           "--sql": None, "--imap": "imap", "--imaps": "imaps", "--prefix": "prefix", "--courier": "courier"}
+           "--sql": None, "--imap": "imap", "--imaps": "imaps", "--prefix": "prefix", "--courier": "courier",
+           "--sender": "sender", "--recipient": "recipient", "--older": "older", "--message": "message", "--wait": "wait",
+           "--held": None, "--all": None, "--yes": None, "--repair": None}
 STARTING = 15                       # s to wait for the services to answer
 STOPPING = 60                       # s to wait for deliveries under way; they are finished in any case
 
@@ -52,7 +64,7 @@ def main(argv):
     os.umask(0o022)                 # what we make in control/ and run/ is read by every role
     options = parse([os.fsdecode(word) for word in argv])
     verb = options["words"].pop(0) if options and options["words"] else "help"
-    if options is None or verb not in VERBS or options["words"] and verb not in ("run", "release", "imap"):
+    if options is None or verb not in VERBS or options["words"] and verb not in ("run", "release", "imap", "queue"):
         say(f"qmailctl: usage: qmailctl {'|'.join(VERBS)} [--home DIR]")
         return errors.PERMANENT
     if verb == "install":
@@ -61,8 +73,8 @@ def main(argv):
         return hand_over(options["home"], argv)
     if verb == "imap":
         return imap(options)
-    if verb == "vpopmail":
-        return vpopmail(options)
+    if verb in ("vpopmail", "queue", "doctor"):
+        return VERBS[verb](options)
     return VERBS[verb](*options["words"])
 
 
@@ -297,11 +309,21 @@ def stat():
     return program("qmail-qstat")
 
 
-def queue():
+def queue(options):
+    if options["words"]:
+        return messages(options["words"].pop(0), options)
     status = program("qmail-qstat") or program("qmail-qread")
-    for number, stage in sorted(suspects.set_aside_now().items()):
-        say(f"msg {number} is set aside, {suspects.WHO[stage]} died of it; qmailctl release {number} has it tried again")
+    for number, why in sorted(look.held().items()):
+        say(f"msg {number} is {why}; qmailctl release {number} has it tried again")
     return status
+
+
+def messages(verb, options):
+    from ..install import queue as admin        # only here
+    if verb not in admin.VERBS:
+        say(f"qmailctl: usage: qmailctl queue [{'|'.join(admin.VERBS)} N …|FILTER]")
+        return errors.PERMANENT
+    return admin.run(verb, options, say)
 
 
 def release(*words):
@@ -332,7 +354,11 @@ def program(name, *arguments):
     return child.wait(child.start(path, [os.fsencode(path), *arguments], {0: 0, 1: 1, 2: 2}))
 
 
-def check():
+def check(options):
+    if "repair" in options:
+        from ..install import repair    # only here
+        services.check_owner()
+        repair.run(say)
     found = False
     for line in doctor.complaints():
         found = True

@@ -27,6 +27,7 @@ PLACE: a name that is no message number, or in the wrong directory; OWNER: owner
 
 SPLIT = ("mess", "info", "local", "remote")
 FLAT = ("intd", "todo", "bounce")
+PLACES = frozenset(map(str, range(names.SPLIT)))
 OURS = {"mess": ("qmailq", 0o644), "intd": ("qmailq", 0o644), "todo": ("qmailq", 0o644), "info": ("qmails", 0o600),
         "local": ("qmails", 0o600), "remote": ("qmails", 0o600), "bounce": ("qmails", 0o600)}
 READ = os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -51,9 +52,14 @@ def findings(queue, owned=None):
                 yield Finding(PLACE, path, "is no message's file in this directory")
             else:
                 numbers.add(number)
+        for name in sorted(os.listdir(f"{queue}/{kind}")):
+            if name not in PLACES and not is_empty(f"{queue}/{kind}/{name}"):
+                yield Finding(PLACE, f"{kind}/{name}", "is no directory of the queue, but not empty")
     for kind in FLAT:
         for name in os.listdir(os.fsencode(f"{queue}/{kind}")):
             number = scan.number(name)
+            if is_empty(f"{queue}/{kind}/{os.fsdecode(name)}"):
+                continue
             if number is None or name != b"%d" % number:
                 yield Finding(PLACE, f"{kind}/{os.fsdecode(name)}", "is no message's file")
             else:
@@ -63,6 +69,14 @@ def findings(queue, owned=None):
             again = examine(queue, number, owned)
             yield from (one for one in found if one in again)
     yield from old_pids(queue)
+
+
+def is_empty(path):
+    """True for a directory with nothing in it: a place where other qmails would have files."""
+    try:
+        return not os.listdir(path)
+    except OSError:
+        return False
 
 
 def entries(queue, kind):
