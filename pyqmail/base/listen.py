@@ -16,7 +16,7 @@ import selectors
 import socket
 import time
 
-from . import accounts, child, control, errors, gate, limits, prot, sig
+from . import accounts, child, control, errors, gate, limits, prot, sandbox, sig
 from .endpoint import bind, parse
 
 NO_FAMILY = (errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL)
@@ -93,6 +93,7 @@ def serve(name, listening, run, *, total, role):
     if role is not None and os.geteuid() == 0:
         prot.become(*accounts.ids(role))
     limits.descriptors(DESCRIPTORS * total + 64)
+    sandbox.check(name)
     table = gate.Table(total)
     count = max(1, min(len(os.sched_getaffinity(0)), PROCESSES, total))
     waiting = [Worker(listening, total // count + (n < total % count), table) for n in range(count)]

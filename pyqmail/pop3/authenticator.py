@@ -13,7 +13,7 @@ import socket
 import time
 
 from ..auth import accounts, accounts_pam, checkpassword, failures
-from ..base import accounts as roles, child, errors, gate, home, listen, prot, sig
+from ..base import accounts as roles, child, errors, gate, home, listen, prot, sandbox, sig
 from . import handover, serve, session
 
 NAME = "qmail-popup"
@@ -149,6 +149,7 @@ class Authenticator:
             return b"authorization failed"
         enter(found)
         prot.not_dumpable()
+        sandbox.enter(None)
         if self.verbose:
             errors.say(NAME, ": login: ", quoted(name), f" from {peer.ip}")
         serve.transact(serve.Client(0, 1), self.checker[2] if len(self.checker) > 2 else None)

@@ -1,7 +1,7 @@
 """The accept workers of `qmail-popup --listen`: POP3 up to the login, many clients at once.
 
-**Security**: qmaild. A worker knows no password file and starts no program; what a client says
-ends here as a name and a secret, which go with his connection to the authenticator.
+**Security**: qmaild, confined to reading control files. A worker knows no password file and starts nothing; what
+a client says ends here as a name and a secret, which go with his connection to the authenticator.
 """
 import asyncio
 import os
@@ -9,7 +9,7 @@ import socket
 import time
 
 from ..auth import checkpassword
-from ..base import errors, gate, limits, listen, prot, sig
+from ..base import errors, gate, limits, listen, prot, sandbox, sig
 from . import handover, session, wire
 
 NAME = "qmail-popup"
@@ -31,6 +31,7 @@ class Front:
     def run(self, worker):
         prot.not_dumpable()
         limits.memory()
+        self._confined = sandbox.Confined({}, sockets=(socket.AF_UNIX,))
         asyncio.run(self.work(worker))
 
     async def work(self, worker):
@@ -39,18 +40,21 @@ class Front:
         loop, ended, room = asyncio.get_running_loop(), asyncio.Event(), asyncio.Semaphore(worker.share)
         loop.add_signal_handler(sig.TERM, ended.set)
         loop.add_signal_handler(sig.HUP, doors.reload)
-        accepting = [asyncio.ensure_future(self.accept(sock, doors, room)) for sock in worker.sockets]
+        accepting = [asyncio.ensure_future(self.accept(sock, doors, room, ended)) for sock in worker.sockets]
         await ended.wait()
         for task in (*accepting, *self._visits):    # who has not logged in yet loses nothing
             task.cancel()
         await asyncio.gather(*accepting, *self._visits, return_exceptions=True)
 
-    async def accept(self, listener, doors, room):
+    async def accept(self, listener, doors, room, ended):
         while True:
             await room.acquire()
             sock = None
             while sock is None:
                 await ready(listener)
+                if self._confined.outgrown():
+                    ended.set()
+                    return          # another worker takes what comes
                 try:
                     sock = listen.accept(listener)
                 except OSError as why:

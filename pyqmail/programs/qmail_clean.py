@@ -10,13 +10,14 @@ requests, files in pid that nobody read for 36 hours are removed.
 Exit: 0 at end of input; 100 when an answer cannot be written; 111 when the queue cannot be entered.
 
 **Security**: uid qmailq, in queue/. The only program besides qmail-queue that may write in mess, intd and
-todo, so that qmail-send need not. A request can name nothing but a number.
+todo, so that qmail-send need not. Where the kernel can see to it, it can but list and remove there, and start nothing.
+A request can name nothing but a number.
 Source: qmail-clean(8), recorded conversations.
 """
 import os
 import time
 
-from ..base import errors, home, number as numbers
+from ..base import errors, home, number as numbers, sandbox
 from ..queue import names
 
 SHORTEST, LONGEST = 7, 100          # bytes of a request with its NUL
@@ -29,6 +30,7 @@ def main(argv):
         os.chdir(home.path("queue"))
     except OSError:
         return errors.TEMPORARY
+    sandbox.enter(sandbox.Files(remove=("pid", "intd", "todo", "mess")))
     sweep()
     for count, request in enumerate(requests(0), 1):
         try:

@@ -16,7 +16,7 @@ every role and may contain anything, so control characters become "?".
 import os
 import time
 
-from ..base import errors
+from ..base import errors, sandbox
 
 SIZE, COUNT = 1_000_000, 10
 LONGEST = 8192                      # bytes of one line; the rest goes into a line of its own
@@ -34,6 +34,7 @@ def main(argv):
     except FileExistsError:
         pass
     os.chdir(argv[0])
+    sandbox.enter(sandbox.Files(write=(".",)))
     log = Log(*map(int, argv[1:]))
     for line in lines(0):
         log.write(stamp(time.time()) + b" " + line.translate(UNPRINTABLE) + b"\n")

@@ -21,7 +21,7 @@ import gc
 import os
 import socket
 
-from ..base import accounts, clock, errors, home, prot, sig
+from ..base import accounts, clock, errors, home, prot, sandbox, sig
 from ..rcptcheck import client, wire
 
 WORDS = {wire.KNOWN: "known", wire.UNKNOWN: "unknown", wire.FULL: "over quota", wire.LATER: "cannot be told now"}
@@ -53,7 +53,7 @@ def serve():
         raise errors.Temporary(f"{home.HOME} belongs to uid {owner}: only that user can start it")
     ids, allowed = accounts.ids("qmailp"), {owner, accounts.uid("qmaild")}
     prot.as_root_with(accounts.gid("qmail"))
-    prot.no_new_privileges()        # nothing here executes anything
+    sandbox.enter(None, sockets=sandbox.USUAL, tcp=True, forks=True)       # nothing here executes anything
     home_fd = os.open(home.HOME, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     time = clock.Clock()
     loop = Loop()

@@ -1,7 +1,7 @@
 """QMTP and QMQP as listening servers: many sessions in each of a few workers (base/listen.py).
 
 **Security**: root binds the sockets and is qmaild for good before the first byte is read. Workers and
-whatever they start gain no rights, and their memory is limited, as long as mail goes to our own
+whatever they start gain no rights, have few files and little memory, as long as mail goes to our own
 queue service; a qmail-queue put in its place may be set-uid and hungry.
 """
 import asyncio
@@ -9,6 +9,7 @@ import os
 import time
 
 from ..base import control, errors, gate, home, limits, listen, prot, sig
+from ..queue.confined import confined
 from ..queue.flow import Flow
 from ..rcptcheck.flow import Asker
 from . import session as events
@@ -73,16 +74,16 @@ class Server:
         await asyncio.gather(*self.visits, return_exceptions=True)
 
     def confine(self):
-        """True if this worker can do without rights and memory that only a foreign queue program needs."""
+        """What this worker is confined to; None if a foreign queue program needs rights, files and memory."""
         try:
             foreign = (b"QMAILQUEUE" in os.environb or not home.ours("qmail-queue")
                        or self.gate.rules.mention(b"QMAILQUEUE"))
         except errors.Temporary:
             foreign = False         # unreadable rules admit nobody
-        if not foreign:
-            prot.no_new_privileges()
-            limits.memory()
-        return not foreign
+        if foreign:
+            return None
+        limits.memory()
+        return confined()
 
     def reload(self):
         """SIGHUP."""
@@ -95,6 +96,9 @@ class Server:
             sock = None
             while sock is None:
                 await ready(listener.fileno())
+                if self.confined and self.confined.outgrown():
+                    self.ended.set()
+                    return          # another worker takes what comes
                 try:
                     sock = listen.accept(listener)
                 except OSError as why:          # no descriptors, no memory: those who have some must finish first

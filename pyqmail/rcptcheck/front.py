@@ -12,7 +12,7 @@ import socket
 import struct
 from collections import OrderedDict
 
-from ..base import accounts, errors, limits, prot, sig
+from ..base import accounts, errors, limits, prot, sandbox, sig
 from ..base.cached import Cached
 from ..base.errors import Temporary
 from ..queue import wire as sockets
@@ -54,7 +54,9 @@ def serve(ids, allowed, root, loop, clock):
     prot.not_dumpable()
     limits.descriptors(CONNECTIONS + 50)
     limits.memory()
-    Front(loop(), listen(), root, allowed, clock).run()
+    front = loop(), listen()
+    sandbox.enter(None)
+    Front(*front, root, allowed, clock).run()
 
 
 class Asking:

@@ -4,6 +4,7 @@ import os
 
 from ..base import control, errors, gate, home, limits, listen, prot, sig
 from ..base.received import Client
+from ..queue.confined import confined
 from ..rcptcheck.flow import Asker
 from . import aio, session as smtp
 from .policy import CachedPolicy
@@ -36,7 +37,7 @@ class Server:
         per_ip = control.number("concurrencyperip", max(1, worker.table.slots // 2))
         self.gate = gate.Gate(NAME, worker.table, rules=RULES, per_ip=per_ip, local_host=control.line("me"),
                               verbose=verbose)
-        self.accepting, self.ending, self.confined = False, False, False
+        self.accepting, self.ending, self.confined = False, False, None
         self.loop = asyncio.new_event_loop()
         self.asker = Asker(self.loop)
         self.over = self.loop.create_future()
@@ -51,13 +52,12 @@ class Server:
         self.loop.run_until_complete(self.over)
 
     def confine(self):
-        """No new rights for anybody we start, and no more memory than sessions need; but a qmail-queue that
+        """No new rights for anybody we start, no more files and memory than sessions need; but a qmail-queue that
         was put in place of ours may be set-uid and hungry. When such a one turns up later, this worker
         ends and another one, not confined, takes over (accept)."""
-        self.confined = not self.foreign_queue()
-        if self.confined:
-            prot.no_new_privileges()
+        if not self.foreign_queue():
             limits.memory()
+            self.confined = confined()
 
     def foreign_queue(self):
         """True if messages may go to a program that is not ours."""
@@ -87,6 +87,9 @@ class Server:
                 self.loop.remove_reader(sock)
 
     def accept(self, listener):
+        if self.confined and self.confined.outgrown():
+            self.end()
+            return
         try:
             sock = listen.accept(listener)
         except OSError as why:      # no descriptors, no memory: those who have some must finish first

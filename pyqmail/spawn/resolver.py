@@ -14,7 +14,7 @@ import os
 import socket
 from collections import deque
 
-from ..base import home, prot, sig
+from ..base import home, prot, sandbox, sig
 from ..base.filemark import mark
 from ..users import lookup, passwd
 from ..users.codes import BUG, CDB, MEMORY, SYSTEM, Undecided
@@ -174,6 +174,7 @@ def serve(ids, has_cdb):
     """The answering process, from its first moment as root to its end."""
     prot.become(*ids)
     prot.not_dumpable()
+    sandbox.enter(None, sockets=sandbox.USUAL, tcp=True)        # accounts may come from other machines
     database = open_database() if has_cdb else None
     sock = socket.socket(fileno=SOCKET)
     while question := sock.recv(PACKET + 1):

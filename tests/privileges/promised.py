@@ -11,8 +11,9 @@ FILES = """queue/mess/message queue/info/message queue/remote/message queue/lock
     alias/.qmail-list ~another/Maildir/new/message ~another/.profile domain/vpasswd domain/vpasswd.cdb /etc/passwd
     /etc/shadow""".split()
 DIRECTORIES = """queue/ queue/pid/ queue/intd/ queue/todo/ queue/bounce/ queue/lock/ queue/mess/ queue/info/
-    queue/local/ queue/remote/ bin/ pyqmail/ control/ users/ run/ run/qmail-queue/ run/qmail-rcptcheck/ run/qmail-send/ alias/ log/
-    log/send/ ~alias/Maildir/new/ ~user/ ~user/Maildir/new/ ~another/ ~another/Maildir/new/ domain/
+    queue/local/ queue/remote/ bin/ pyqmail/ control/ users/ run/ run/qmail-queue/ run/qmail-rcptcheck/
+    run/qmail-send/ alias/ log/ log/send/ ~alias/Maildir/new/ ~user/ ~user/Maildir/new/ ~another/
+    ~another/Maildir/new/ domain/
     domain/joe/Maildir/new/ VPOPHOME/ VPOPHOME/domains/ /etc/ /tmp/ /root/ /""".split()
 SOCKETS = ("run/qmail-queue/socket", "run/qmail-rcptcheck/socket", "TCP connections", "UDP")
 LISTENING = ("TCP port, listening", "TCP port below 1024, listening")
@@ -39,7 +40,6 @@ UIDS = {
 # others of the same uid may look into these: they hold nothing that those do not have anyway
 OPEN = ("qmail-send", "qmail-clean", "qmail-queue, guardian", "qmail-queue, worker", "qmail-rspawn", "qmail-log",
         "a .qmail command")
-SEALED = ()                         # can signal and look into nobody
 
 
 def can(*parts):
@@ -61,7 +61,8 @@ def without(part, *targets):
 
 
 ANYBODY = can("""r: bin/ | pyqmail/ | control/ | users/ | run/ | run/qmail-queue/ | run/qmail-send/ | alias/ |
-    /etc/ | / | bin/qmail-send | pyqmail/base/prot.py | control/me | users/cdb | alias/.qmail-list | /etc/passwd | VPOPHOME/;
+    /etc/ | / | bin/qmail-send | pyqmail/base/prot.py | control/me | users/cdb | alias/.qmail-list | /etc/passwd |
+    VPOPHOME/;
     rc: /tmp/; o: run/qmail-queue/socket | TCP connections | UDP; l: TCP port, listening;
     x: other programs | rights of set-uid programs | ptrace | keyrings | io_uring | performance counters;
     c: new processes | new namespaces""")
@@ -79,7 +80,7 @@ USER = "rcd: ~user/ | ~user/Maildir/new/"
 ALIAS = "rcd: alias/ | ~alias/Maildir/new/; rw: alias/.qmail-list"
 OWNER = "rcd: domain/ | domain/joe/Maildir/new/; rw: domain/vpasswd | domain/vpasswd.cdb"
 
-ROLES = {
+BY_UID = {                          # what uids and modes give
     "qmailctl supervise": ROOT,
     "qmail-send": can(NO_RIGHTS, QMAIL, QMAILS),
     "qmail-clean": can(NO_RIGHTS, QMAILQ),
@@ -108,19 +109,49 @@ ROLES = {
     "qmail-popup worker": can(NO_RIGHTS, NOFILES),
     "qmail-pop3d": can(ANYBODY, USER),
 }
+GIVEN_UP = {*USED, *LISTENING, "new namespaces"}
+ALONE = {*GIVEN_UP, *SOCKETS, "new processes"}
+
+
+def narrowed(role, given_up):
+    return {target: letters for target, letters in BY_UID[role].items() if target not in given_up}
+
+
+PYTHON = "r: pyqmail/ | pyqmail/base/prot.py"
+SUBMITTING = can(PYTHON, """r: bin/ | control/ | run/qmail-queue/ | run/qmail-rcptcheck/ | /etc/ | users/ | run/ |
+    run/qmail-send/ | alias/ | log/ | log/send/ | bin/qmail-send | control/me | /etc/passwd;
+    o: run/qmail-queue/socket | run/qmail-rcptcheck/socket | UDP; c: new processes""")
+CONFINED = {                        # what base/sandbox.py leaves of that
+    "qmail-clean": can(PYTHON, "rd: queue/pid/ | queue/intd/ | queue/todo/ | queue/mess/"),
+    "qmail-lspawn, look-ups": narrowed("qmail-lspawn, look-ups", {*GIVEN_UP, "new processes"}),
+    "qmail-log": can(PYTHON, "rcd: log/send/; rw: log/send/current"),
+    "qmail-smtpd worker": SUBMITTING,
+    "qmail-qmtpd worker": SUBMITTING,
+    "qmail-rcptcheck": narrowed("qmail-rcptcheck", GIVEN_UP),
+    "qmail-rcptcheck, front": narrowed("qmail-rcptcheck, front", ALONE),
+    "qmail-rcptcheck, look-ups": narrowed("qmail-rcptcheck, look-ups", {*GIVEN_UP, "new processes"}),
+    "qmail-rcptcheck look": narrowed("qmail-rcptcheck look", GIVEN_UP),
+    "qmail-rcptcheck look as alias": narrowed("qmail-rcptcheck look as alias", GIVEN_UP),
+    "qmail-rcptcheck look of a domain": narrowed("qmail-rcptcheck look of a domain", GIVEN_UP),
+    "qmail-popup worker": can(PYTHON, """r: control/ | control/me;
+        o: run/qmail-queue/socket | run/qmail-rcptcheck/socket"""),
+    "qmail-pop3d": narrowed("qmail-pop3d", ALONE),
+}
+ROLES = {**BY_UID, **CONFINED}
 UID = {role: uid for uid, roles in UIDS.items() for role in roles}
 assert set(UID) == set(ROLES)
 
 
-def letters(role, target):
-    """What we promise of a target, `process ROLE` too."""
+def letters(role, target, table=CONFINED):
+    """What we promise of a target, `process ROLE` too. table: BY_UID for what uids alone give."""
     other = target.removeprefix("process ")
     if other not in ROLES:
-        return ROLES[role].get(target, "")
+        return table.get(role, BY_UID[role]).get(target, "")
+    if role in table and table is CONFINED:     # root has power over what it has forked, others over themselves
+        within = other == role or UID[role] == "root" and other.startswith(role)
+        return "" if not within else "sp" if UID[role] == "root" else "s"
     if UID[role] == "root":
         return "sp"
-    if role in SEALED:
-        return "s" if other == role else ""
     return "sp" if other == role or UID[other] == UID[role] and other in OPEN else "s" * (UID[other] == UID[role])
 
 
@@ -136,8 +167,10 @@ below, and one answer that is not as here fails the test. What is not listed for
 Names without a leading `/` are below the home. A *message* is one that is in the queue; *user* is who gets mail,
 *another* another user with a Maildir; *domain* is a virtual domain with an owner of its own, *joe* one of its accounts.
 Homes have the mode 0700. To look into a process is to read its memory and to trace it; nobody but root can do so with
-processes of another uid, or signal them. Whether {depends}
-are there for anybody depends on the kernel.
+processes of another uid, or signal them. *Confined* means that the program has given up rights that its uid has, by
+Landlock and seccomp; on a kernel without them it has what its uid has, and says so in the log. Whether there are
+{depends}
+for anybody depends on the kernel.
 
 What a process holds, its descriptors and its directory, is tested by `tests/system/test_identities.py`; who they are
 and what they read is told in [SECURITY.md](SECURITY.md).
@@ -149,7 +182,7 @@ WORDS = (                           # letter, which targets, word
 
 
 def item(word, names):
-    return textwrap.fill(f"- {word} {names}", 118, subsequent_indent="  ", break_on_hyphens=False, break_long_words=False)
+    return textwrap.fill(f"- {word} {names}", 118, subsequent_indent="  ", break_on_hyphens=False)
 
 
 def lines(part):
@@ -170,7 +203,7 @@ def beyond(part, known):
 def section(role):
     part, uid = ROLES[role], UID[role]
     yield f"\n### {role}\n"
-    yield f"uid: {uid}. " + told(part) + "\n"
+    yield f"uid: {uid}. " + told(role, part) + "\n"
     if uid == "root":
         return
     full = not beyond(NO_RIGHTS, part)
@@ -180,16 +213,17 @@ def section(role):
     yield from (item(what, "; ".join(names)) for what, names in others.items() if names)
 
 
-def told(part):
+def told(role, part):
     if not beyond(ROOT, part):
         return "Everything."
-    if not beyond(without(ROOT, "rights of set-uid programs"), part):
-        return "Everything; no set-uid program changes that."
+    if UID[role] == "root":
+        return "Confined: everything but the following, and power over processes that it has not started.\n\n" + \
+            item("no", "; ".join(beyond(ROOT, part)))
     if not beyond(ANYBODY, part):
         return "What anybody can, and:"
     if not beyond(NO_RIGHTS, part):
         return "What anybody can without set-uid programs, and:"
-    return "Nothing but:"
+    return "Confined. Nothing but:"
 
 
 def document():

@@ -1,0 +1,234 @@
+"""Less than what a uid may: Landlock for files, TCP and signals, seccomp for system calls.
+
+    sandbox.check("qmail-smtpd")                # once, where something can be logged: says what this kernel has not
+    sandbox.enter(Files(read=[…]), sockets=[AF_UNIX])
+
+For processes that read strangers' bytes. What a process gives up it has given up for good, and so has whatever it
+starts or executes; what is open already stays open. Nothing of this is in the way of stat and of connecting to a Unix
+socket. A kernel or a machine without one of the two does without it: uids separate in any case. Needs ctypes (2-7 ms):
+for long-lived processes, before they have threads.
+
+Source: landlock(7), seccomp(2); numbers of Linux's headers.
+"""
+import os
+import sys
+
+from . import errors, filemark, home, prot
+
+# Landlock: rights to files, in the order of their bits; by which version of the interface there are more
+(EXECUTE, WRITE_FILE, READ_FILE, READ_DIR, REMOVE_DIR, REMOVE_FILE, MAKE_CHAR, MAKE_DIR, MAKE_REG, MAKE_SOCK, MAKE_FIFO,
+ MAKE_BLOCK, MAKE_SYM, REFER, TRUNCATE) = (1 << bit for bit in range(15))
+VERSIONS = {1: MAKE_SYM, 2: REFER, 3: TRUNCATE}         # the last right of a version
+OF_A_FILE = EXECUTE | WRITE_FILE | READ_FILE | TRUNCATE
+READ, WRITE = READ_FILE | READ_DIR, WRITE_FILE | READ_FILE | READ_DIR | REMOVE_FILE | MAKE_REG | TRUNCATE
+REMOVE, RUN = READ_DIR | REMOVE_FILE, EXECUTE | READ_FILE
+BIND_TCP, CONNECT_TCP = 1, 2
+ABSTRACT_SOCKETS, SIGNALS = 1, 2                        # what stays within the sandbox, from SCOPES on
+TCP_FROM, SCOPES = 4, 6                                 # versions
+CREATE_RULESET, ADD_RULE, RESTRICT_SELF = 444, 445, 446
+VERSION_FLAG, PATH_BENEATH = 1, 1
+
+# seccomp
+PR_SET_SECCOMP, FILTER = 22, 2
+ALLOW, ERRNO, KILL = 0x7FFF0000, 0x00050000, 0x80000000
+EPERM, ENOSYS = 1, 38
+LOAD, EQUAL, AT_LEAST, ANY_BIT, RETURN = 0x20, 0x15, 0x35, 0x45, 0x06      # of the classic packet filter
+NUMBER, ARCHITECTURE, FIRST_ARGUMENT = 0, 4, 16         # places in struct seccomp_data, little endian
+X32 = 0x40000000                                        # x86_64's second set of numbers
+CLONE_THREAD = 0x10000
+CLONE3 = 435
+ARCHITECTURES = {"x86_64": (0xC000003E, 0), "aarch64": (0xC00000B7, 1)}     # AUDIT_ARCH_…, column below
+# nobody who reads strangers' bytes has a use for these
+NEVER = (
+    (101, 117), (310, 270), (311, 271), (438, 438),     # ptrace process_vm_readv process_vm_writev pidfd_getfd
+    (165, 40), (166, 39), (155, 41), (161, 51),         # mount umount2 pivot_root chroot
+    *((number, number) for number in (*range(428, 434), 442)),      # open_tree … fspick, mount_setattr
+    (272, 97), (308, 268), (135, 92),                   # unshare setns personality
+    (321, 280), (298, 241), (323, 282),                 # bpf perf_event_open userfaultfd
+    (248, 217), (249, 218), (250, 219),                 # add_key request_key keyctl
+    (425, 425), (426, 426), (427, 427),                 # io_uring_setup io_uring_enter io_uring_register
+    (175, 105), (313, 273), (176, 106),                 # init_module finit_module delete_module
+    (246, 104), (320, 294), (169, 142), (304, 265),     # kexec_load kexec_file_load reboot open_by_handle_at
+    (167, 224), (168, 225),                             # swapon swapoff
+)
+EXECUTING = ((59, 221), (322, 281))                     # execve execveat
+FORKING = ((57, None), (58, None))                      # fork vfork
+USUAL = (1, 2, 10, 16)              # AF_UNIX, AF_INET, AF_INET6, AF_NETLINK: whoever looks up accounts or hosts
+CLONE, SOCKET = (56, 220), (41, 198)
+
+
+class Files:
+    """Which files may be opened, removed, made and executed: those named here and what is below them. Whatever does
+    not exist is passed over. Python's own code can be read in any case.
+
+    write: read, too; make, remove and change files. remove: list a directory and remove files. run: execute. names:
+    list directories."""
+
+    def __init__(self, *, read=(), write=(), remove=(), run=(), names=()):
+        self.rules = [(path, rights) for paths, rights in (
+            ((*code(), "/dev/urandom"), READ), (("/dev/null",), READ | WRITE_FILE),
+            (read, READ), (write, WRITE), (remove, REMOVE), (run, RUN), (names, READ_DIR)) for path in paths]
+
+
+def code():
+    """Where Python and its libraries are; secrets are not."""
+    return {home.path("pyqmail"), home.path("venv"), "/lib", "/lib64", "/usr/lib", "/usr/lib64", "/usr/local/lib",
+            f"{sys.base_prefix}/lib", *filter(None, sys.path[1:])}
+
+
+class Confined:
+    """A process that reads control files and nothing else but what `files` has (keywords of Files), with `more` of
+    enter(). Raises OSError."""
+
+    def __init__(self, files, **more):
+        self._seen, self._places = control_mark(), control_places()
+        enter(Files(**{**files, "read": (*self._places, *files.get("read", ()))}), **more)
+
+    def outgrown(self):
+        """True if control files are in places now that are closed to this process: another one must take over."""
+        seen = control_mark()
+        if seen != self._seen:
+            self._seen = seen
+            return not control_places() <= self._places
+        return False
+
+
+def control_mark():
+    return filemark.of(home.path("control"))
+
+
+def control_places():
+    """The directories that control files are in: any of them may be a link to elsewhere."""
+    directory = home.path("control")
+    found = {os.path.realpath(directory)}
+    with os.scandir(directory) as entries:
+        found |= {os.path.dirname(os.path.realpath(entry.path)) for entry in entries if entry.is_symlink()}
+    return found
+
+
+def interpreter():
+    """What must be executable for a program in Python to run."""
+    found = [os.path.realpath(sys.executable or "/usr/bin/python3")]
+    with open("/proc/self/maps", encoding="utf-8", errors="replace") as f:
+        return [*found, *{line.split()[-1] for line in f if "/ld-" in line}]
+
+
+def enter(files, *, sockets=(), tcp=False, forks=False, execs=False):
+    """Give up everything but this. files: a Files, None for all that the uid may; sockets: the families of new ones;
+    tcp: connect; forks: new processes; execs: other programs, as far as files has them. Implies no_new_privileges.
+    Returns what could not be had, as text, "" if nothing. Raises OSError for what must not happen."""
+    prot.no_new_privileges()
+    libc = library()
+    return ", ".join(filter(None, (restrict(libc, files, tcp), filter_calls(libc, sockets, forks, execs))))
+
+
+def check(name):
+    """One line in the log about what this kernel has not."""
+    if missing():
+        errors.say(f"{name}: warning: this kernel has no ", missing(), ": what uids may, the program may")
+
+
+def missing():
+    """Of Landlock and seccomp those that are not to be had here, as text."""
+    return " and ".join(filter(None, (
+        "" if landlock_version(library()) > 0 else "Landlock",
+        "" if os.uname().machine in ARCHITECTURES and os.path.exists("/proc/sys/kernel/seccomp") else "seccomp")))
+
+
+def library():
+    import ctypes                   # only long-lived processes come here
+    libc = ctypes.CDLL(None, use_errno=True)
+    libc.syscall.restype = ctypes.c_long
+    return libc
+
+
+def landlock_version(libc):
+    """0 or less: none."""
+    import ctypes
+    return libc.syscall(ctypes.c_long(CREATE_RULESET), None, ctypes.c_size_t(0), ctypes.c_uint32(VERSION_FLAG))
+
+
+# ---------------------------------------------------------------- files, TCP, signals
+
+def restrict(libc, files, tcp):
+    """Landlock, as far as this kernel has it. Returns "" or its name."""
+    import ctypes
+    version = landlock_version(libc)
+    if version <= 0:
+        return "Landlock"
+    known = 2 * VERSIONS[min(version, max(VERSIONS))] - 1
+    words = (known if files else 0, (BIND_TCP | CONNECT_TCP * (not tcp)) * (version >= TCP_FROM),
+             (ABSTRACT_SOCKETS | SIGNALS) * (version >= SCOPES))
+    words = words[:1 + (version >= TCP_FROM) + (version >= SCOPES)]
+    if not any(words):
+        return ""
+    attributes = (ctypes.c_uint64 * len(words))(*words)
+    ruleset = libc.syscall(ctypes.c_long(CREATE_RULESET), attributes, ctypes.c_size_t(8 * len(words)),
+                           ctypes.c_uint32(0))
+    if ruleset < 0:
+        return "Landlock"
+    try:
+        for path, rights in files.rules if files else ():
+            allow(libc, ruleset, path, rights & known)
+        if libc.syscall(ctypes.c_long(RESTRICT_SELF), ctypes.c_int(ruleset), ctypes.c_uint32(0)) != 0:
+            raise OSError(ctypes.get_errno(), "landlock_restrict_self")
+    finally:
+        os.close(ruleset)
+    return ""
+
+
+def allow(libc, ruleset, path, rights):
+    import ctypes
+    try:
+        fd = os.open(path, os.O_PATH | os.O_CLOEXEC)
+    except OSError:
+        return                      # not there, or nothing for this uid
+    try:
+        directory = os.path.isdir(f"/proc/self/fd/{fd}")
+        rule = (rights if directory else rights & OF_A_FILE).to_bytes(8, sys.byteorder) + fd.to_bytes(4, sys.byteorder)
+        done = libc.syscall(ctypes.c_long(ADD_RULE), ctypes.c_int(ruleset), ctypes.c_int(PATH_BENEATH), rule,
+                            ctypes.c_uint32(0))
+        if done != 0:
+            raise OSError(ctypes.get_errno(), "landlock_add_rule", path)
+    finally:
+        os.close(fd)
+
+
+# ---------------------------------------------------------------- system calls
+
+def filter_calls(libc, sockets, forks, execs):
+    """seccomp, if this kernel has it and we know this machine's numbers. Returns "" or its name."""
+    import ctypes
+    machine = ARCHITECTURES.get(os.uname().machine)
+    if machine is None or ctypes.sizeof(ctypes.c_void_p) != 8:
+        return "seccomp"
+    steps = program(*machine, sockets, forks, execs)
+    code = b"".join(b"".join((operation.to_bytes(2, "little"), bytes((yes, no)), value.to_bytes(4, "little")))
+                    for operation, yes, no, value in steps)
+    text = ctypes.create_string_buffer(code, len(code))
+    header = (ctypes.c_uint64 * 2)(len(steps), ctypes.addressof(text))      # struct sock_fprog
+    if libc.prctl(PR_SET_SECCOMP, ctypes.c_ulong(FILTER), header, ctypes.c_ulong(0), ctypes.c_ulong(0)) != 0:
+        return "seccomp"
+    return ""
+
+
+def program(architecture, column, sockets, forks, execs):
+    """The filter, as (operation, jump if true, jump if false, value). The number of the call stays in the register
+    until a part that is about this very call, which ends with a return."""
+    steps = [(LOAD, 0, 0, ARCHITECTURE), (EQUAL, 1, 0, architecture), (RETURN, 0, 0, KILL), (LOAD, 0, 0, NUMBER)]
+    deny = [(RETURN, 0, 0, ERRNO | EPERM)]
+    allowed = [(RETURN, 0, 0, ALLOW)]
+
+    def on(number, part):
+        if number is not None:
+            steps.extend([(EQUAL, 0, len(part), number), *part])
+    if column == 0:
+        steps.extend([(AT_LEAST, 0, 1, X32), *deny])
+    families = [step for family in sockets for step in ((EQUAL, 0, 1, family), *allowed)]
+    on(SOCKET[column], [(LOAD, 0, 0, FIRST_ARGUMENT), *families, *deny])
+    if not forks:
+        on(CLONE3, [(RETURN, 0, 0, ERRNO | ENOSYS)])        # its flags are out of reach; libc then takes clone
+        on(CLONE[column], [(LOAD, 0, 0, FIRST_ARGUMENT), (ANY_BIT, 1, 0, CLONE_THREAD), *deny, *allowed])
+    for numbers in (*NEVER, *(() if execs else EXECUTING), *(() if forks else FORKING)):
+        on(numbers[column], deny)
+    return steps + allowed
