@@ -149,7 +149,7 @@ def test_doc_files_exist(page):
 
 TREE = {path.removesuffix("/SPLIT") for path, *_ in hier.TREE}
 MADE = {"rc", "venv", "run/send.pid", "run/qmail-queue/socket", "run/qmail-queue/lock", "run/qmail-send/hands",
-        "run/qmail-send/suspects", "users/assign", "users/cdb",
+        "run/qmail-send/suspects", "queue/aside", "users/assign", "users/cdb",
         "users/cdb.tmp", "users/include", "users/exclude", "users/mailnames", "users/subusers", "users/append",
         "users/poppasswd", "log/send", "log/smtpd", "log/pop3d", "alias/.qmail-postmaster"}
 SOURCE = {"tests/conformance/DIFFERENCES.md"}
@@ -269,7 +269,8 @@ def test_ports_without_a_list_are_those_of_the_servers(name, expression):
 LISTENERS = ("qmail-smtpd", "qmail-popup", "qmail-qmtpd", "qmail-qmqpd")
 LONG = {**dict.fromkeys(LISTENERS, {"-listen"}), "qmail-send": {"-wide-remote"}, "qmail-rspawn": {"-wide"},
         "qmail-queue": {"-service", "-follow"}, "qmail-rcptcheck": {"-service"},
-        "qmailctl": {"-home", "-smtp", "-pop3", "-venv", "-start", "-imap", "-imaps", "-prefix", "-courier", "-sql"}}
+        "qmailctl": {"-home", "-smtp", "-pop3", "-venv", "-start", "-imap", "-imaps", "-prefix", "-courier", "-sql",
+                     "-sender", "-recipient", "-older", "-message", "-held", "-all", "-yes", "-wait", "-repair"}}
 SHORT = dict.fromkeys(LISTENERS, "v")
 PASSES_ON = {"qmail-start"}         # options of programs that it starts
 
