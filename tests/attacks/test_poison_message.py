@@ -62,7 +62,7 @@ def test_one_remote_delivery_of_many(tmp_path, monkeypatch, why):
                          ids=lambda why: type(why).__name__)
 def test_a_turn_of_qmail_send(why):
     """It says so, waits, and goes on."""
-    turns, said = [], []
+    turns, said, blamed = [], [], []
 
     def turn():
         turns.append(1)
@@ -70,9 +70,10 @@ def test_a_turn_of_qmail_send(why):
             raise why
         sender.ending = True
     sender = SimpleNamespace(ending=False, turn=turn, pause=said.append, under_way=lambda: False, deliveries=None,
-                             entry=SimpleNamespace(store_times=lambda: None),
+                             blame=lambda: blamed.append(1), entry=SimpleNamespace(store_times=lambda: None),
                              log=SimpleNamespace(say=said.append, flush=lambda: None))
     qmail_send.Sender.run(sender)
+    assert blamed == ([] if isinstance(why, MemoryError) else [1])     # that is nobody's fault
     assert len(turns) == 2 and said[0].startswith("alert: ") and "\n" not in said[0] and said[-1] == b"status: exiting"
 
 

@@ -7,6 +7,7 @@ import os
 import signal
 import socket
 import subprocess
+from types import SimpleNamespace
 
 import pytest
 
@@ -155,21 +156,22 @@ SECRET = []
 
 def test_a_pop3_session_never_had_the_passwords_of_others(monkeypatch):
     """They are read in a process that ends; the one that becomes the user learns only who he is."""
-    def authenticate(name, password):
+    def login(name, password, ip):
         SECRET.append(b"root:$6$hash-of-somebody-else")
-        return accounts_of(name)
-
-    def accounts_of(name):
         return authenticator.accounts.Account(name, 5, 6, b"/home/%b" % name, b"/bin/sh")
-    monkeypatch.setattr(authenticator.accounts, "authenticate", authenticate)
-    found = authenticator.checked(b"joe", b"secret")
-    assert vars(found) == vars(accounts_of(b"joe")) and SECRET == []
+    monkeypatch.setattr(authenticator.accounts, "login", login)
+    assert check_joe() == b"joe\0005\0006\0/home/joe\0/bin/sh" and SECRET == []
+
+
+def check_joe():
+    peer = SimpleNamespace(ip="192.0.2.1", environ={})
+    return authenticator.checked(lambda: authenticator.system_user(b"joe", b"secret", b"", peer))
 
 
 @pytest.mark.parametrize("behave", [lambda: os._exit(0), lambda: os._exit(7), lambda: 1 / 0,
                                     lambda: os.kill(os.getpid(), signal.SIGKILL)])
 def test_a_check_that_breaks_down_lets_nobody_in(monkeypatch, behave, capfd):
-    monkeypatch.setattr(authenticator.accounts, "authenticate", lambda *_: behave())
+    monkeypatch.setattr(authenticator.accounts, "login", lambda *_: behave())
     with pytest.raises(authenticator.errors.Temporary):
-        authenticator.checked(b"joe", b"secret")
+        check_joe()
     capfd.readouterr()
