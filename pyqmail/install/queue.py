@@ -32,13 +32,15 @@ def run(verb, options, say):
     """The exit code. options: of the command line, see wanted(). Raises Permanent for those that make no sense."""
     filtered, patience = wanted(options), age(options.get("wait", str(PATIENCE)))
     services.check_owner()
-    answers, requests = os.pipe()[::-1], os.pipe()
-    cleaner = start_cleaner(requests[0], answers[0]) if verb == "delete" else None
+    (asked, requests), (answers, told) = os.pipe(), os.pipe()
+    cleaner = start_cleaner(asked, told) if verb == "delete" else None
+    os.close(asked)                 # not ours: should qmail-clean die, we must see it
+    os.close(told)
     try:
-        return child.wait(child.fork(lambda: as_qmails(verb, filtered, options, patience, say, requests[1], answers[1])))
+        return child.wait(child.fork(lambda: as_qmails(verb, filtered, options, patience, say, requests, answers)))
     finally:
-        for fd in (*answers, *requests):
-            os.close(fd)
+        os.close(requests)          # qmail-clean ends
+        os.close(answers)
         if cleaner is not None:
             child.wait(cleaner)
 
