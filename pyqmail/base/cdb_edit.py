@@ -37,21 +37,24 @@ class Editor:
         if self._size < HEADER:
             raise Temporary("not a constant database")
 
-    def add(self, key, value):
-        """Put a record in that is not there yet; False, and nothing done, if its table has no room."""
+    def append(self, key, value):
+        """Put a record in that is not there yet; nobody finds it before fill() of what this returns, which writes 8
+        bytes that the file has already. None, and nothing done, if its table has no room."""
         hashed = hash_of(key)
         table, slots = self._table(hashed)
         entries = self._slots(table, slots)
         used = sum(1 for _, place in entries if place)
         if not slots or used + 1 > slots * FULLEST:
-            return False
-        slot = free(entries, hashed)
-        place = self._append(record(key, value))
-        self._write(table + slot * PAIR.size, PAIR.pack(hashed, place))
-        return True
+            return None
+        slot = table + free(entries, hashed) * PAIR.size
+        return slot, PAIR.pack(hashed, self._append(record(key, value)))
+
+    def fill(self, slot):
+        """From here on the record is found."""
+        self._write(*slot)
 
     def add_with_room(self, key, value):
-        """As add(), but its table is made anew, with room for more, behind everything else. For a copy only: header
+        """Put a record in that is not there yet. Its table is made anew, with room for more, behind everything else. For a copy only: header
         and table belong together."""
         hashed = hash_of(key)
         table, slots = self._table(hashed)

@@ -94,8 +94,9 @@ def make_directories(user, store):
     try:
         if place:
             os.makedirs(place, 0o700, exist_ok=True)
-        for left in (new, aside(directory, GONE)):      # by a crash
-            remove_tree(left)
+        for left in (new, aside(directory, GONE)):
+            if os.path.lexists(left):   # a crash left it
+                remove_tree(left)
         os.mkdir(new, 0o700)
         maildir.make(new + b"/Maildir")
         if home.enabled(b"auth-logging") and not store.logins:

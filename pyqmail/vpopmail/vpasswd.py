@@ -7,6 +7,7 @@ vmkpasswd, makes it anew from that. Both are made anew for each change, unless t
 Source: vpopmail's cdb module, as recorded.
 """
 import os
+import time
 
 from ..base import cdb
 from ..base.errors import Temporary
@@ -64,11 +65,12 @@ class Embedded:
         with Inside(self._domain), backend.Changing(self._domain, self.kind):
             if is_large_and_current():
                 from . import vpasswd_large     # only where a domain is large
-                return vpasswd_large.add(text)
+                if vpasswd_large.add(text):
+                    return
             data = read()
             start = account.name + b":"
             if data.startswith(start) or b"\n" + start in data:
-                catch_up()
+                catch_up(account.name, True)
                 raise Refused("USERNAME_EXISTS")
             place = position_for(data, account.name)
             data = b"".join((data[:place], text, b"\n", data[place:]))
@@ -150,7 +152,7 @@ class Embedded:
             try:
                 rewrite(exchange, stale)
             except Refused:
-                catch_up()
+                catch_up(name, any(name_of(text) == name for text in read_lines()))
                 raise
 
 
@@ -168,16 +170,21 @@ def rebuild():
 
 
 def compile_again():
-    write_cdb(read_lines())
+    lines = read_lines()
+    if os.path.exists(VPASSWD) and os.stat(VPASSWD).st_mtime_ns > time.time_ns():
+        os.utime(VPASSWD)               # a crash left it dated ahead, or somebody: now the cdb is the younger one
+    write_cdb(lines)
     os.rename(NEW_CDB, CDB)
     files.sync_directory(b".")
 
 
-def catch_up():
-    """A change that has nothing to do, but that a crash kept from the cdb, is one that look-ups see from here on. For
-    who holds the lock."""
+def catch_up(name, there):
+    """A change that has nothing to do (`name` is in vpasswd, or is not), but that a crash kept from the cdb, is one that
+    look-ups see from here on. For who holds the lock."""
     try:
-        behind = os.stat(CDB).st_mtime_ns < os.stat(VPASSWD).st_mtime_ns
+        behind = os.stat(CDB).st_mtime_ns < os.stat(VPASSWD).st_mtime_ns or (cdb.find(CDB, name) is not None) != there
+    except Temporary:
+        behind = True
     except FileNotFoundError:
         behind = os.path.exists(VPASSWD)
     if behind:

@@ -32,7 +32,9 @@ class Open:
 def add(path, key, value):
     """As the embedded back end does; True if it was done in place."""
     with Open(path) as editor:
-        if editor.add(key, value):
+        slot = editor.append(key, value)
+        if slot:
+            editor.fill(slot)
             return True
         editor.add_with_room(key, value)
         return False

@@ -2,11 +2,14 @@
 import os
 import random
 import signal
+import time
 
 import pytest
 
+from pyqmail.base import cdb_edit
 from pyqmail.base.errors import Temporary
 from pyqmail.vpopmail import accounts, vpasswd
+from pyqmail.vpopmail.errors import Refused
 from tests.peers.accounts import put, some
 
 CALLS = ("open", "rename", "unlink", "fsync", "write", "pwrite", "fchmod", "utime", "lseek", "copy_file_range", "close")
@@ -134,6 +137,112 @@ def test_vpasswd_as_editors_leave_it(site, monkeypatch, text):
     store.delete(b"mid")
     store.change(sorted(before)[0], settable)
     assert set(store.names()) == before | {b"a", b"zzz"} and store.get(sorted(before)[0]).comment == b"changed"
+
+
+@pytest.mark.parametrize("same", [True, False])
+def test_a_power_cut_that_loses_what_went_into_the_cdb(site, monkeypatch, same):
+    """The cdb's inode is on the disk with its new time, the changed block of it is not: it counts as too old. Then the
+    same command is given again, or another one."""
+    monkeypatch.setattr(vpasswd, "LARGE", 0)
+    store = accounts.store(site)
+    store.add_many([some(name) for name in NAMES])
+    store.add(some(b"first"))           # its table has room from here on
+    new, other = [name for name in (b"new%d" % number for number in range(2000))
+                  if (cdb_edit.hash_of(name) ^ cdb_edit.hash_of(b"first")) & 255 == 0][:2]
+    with monkeypatch.context() as patch:
+        patch.setattr(cdb_edit.Editor, "fill", lambda editor, slot: os.utime(editor._fd))
+        patch.setattr(os, "utime", lambda path, *words, utime=os.utime, **more: (
+            stop() if path == b"vpasswd" else utime(path, *words, **more)))
+        with pytest.raises(KeyboardInterrupt):
+            store.add(some(new))
+    assert new in store.names() and store.get(new) is None
+    if same:
+        with pytest.raises(Refused, match="exists"):
+            store.add(some(new))
+    else:
+        store.add(some(other))
+    assert store.get(new) and len(set(store.names())) == store.count()
+    assert os.stat(site.directory + b"/vpasswd").st_mtime <= time.time()
+    assert all(store.get(name) for name in store.names())
+
+
+def stop():
+    raise KeyboardInterrupt
+
+
+def test_files_that_differ_are_made_anew(site, monkeypatch):
+    """vpasswd and the cdb do not name the same users, whatever their times say."""
+    monkeypatch.setattr(vpasswd, "LARGE", 0)
+    store = accounts.store(site)
+    store.add_many([some(name) for name in NAMES])
+    for name, change in ((b"zlost1", lambda: store.add(some(b"zlost1"))), (b"zlost2", lambda: store.delete(b"zlost2")),
+                         (b"zlost3", lambda: store.change(b"zlost3", settable))):
+        with open(site.directory + b"/vpasswd", "ab") as f:
+            f.write(b"%b:x:1:0:::\n" % name)
+        os.utime(site.directory + b"/vpasswd.cdb")
+        try:
+            change()
+        except Refused:
+            pass
+        assert (store.get(name) is None) == (name == b"zlost2") and store.names().count(name) == (name != b"zlost2")
+
+
+def test_a_line_that_is_longer_than_any_of_ours(site, monkeypatch):
+    monkeypatch.setattr(vpasswd, "LARGE", 0)
+    long = b"%b:x:1:0::/d:NOQUOTA:%b" % (b"n" * 9000, b"p:" * 9000)
+    put(site.directory + b"/vpasswd", b"a:x:1:0:::\n" + long + b"\nz:x:1:0:::\n")
+    store = accounts.store(site)
+    store.rebuild()
+    for name in (b"b", b"n", b"nz", b"zz", b"0"):
+        store.add(some(name))
+    store.change(b"z", settable)
+    with open(site.directory + b"/vpasswd", "rb") as f:
+        lines = f.read().split(b"\n")
+    assert lines.count(long) == 1 and [line.partition(b":")[0] for line in lines if line != long] == [
+        b"0", b"a", b"b", b"n", b"nz", b"z", b"zz", b""]
+
+
+def test_who_reads_while_others_change(site, monkeypatch):
+    """Nobody who is there is unknown for a moment, and no look-up fails."""
+    monkeypatch.setattr(vpasswd, "LARGE", 0)
+    store = accounts.store(site)
+    store.add_many([some(name) for name in NAMES])
+    go, ready = os.pipe()
+    children = [reading(store, go, ready) for _ in range(2)]
+    try:
+        os.close(go)
+        for number in range(150):
+            store.add(some(b"m%03d" % number))
+            if number % 3 == 0:
+                store.delete(b"m%03d" % number)
+            if number % 5 == 0:
+                store.change(NAMES[number % len(NAMES)], settable)
+    finally:
+        os.close(ready)                 # they end
+    assert [os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children] == [0, 0]
+
+
+def reading(store, go, ready):
+    """A process that looks users up until nobody holds `ready` open any more; its exit code says whether all went
+    well."""
+    child = os.fork()
+    if not child:
+        status = 9
+        try:
+            os.close(ready)
+            os.set_blocking(go, False)
+            waiting = True
+            while waiting:
+                try:
+                    waiting = bool(os.read(go, 1))
+                except BlockingIOError:
+                    pass
+                if any(store.get(name) is None for name in NAMES):
+                    os._exit(1)
+            status = 0
+        finally:
+            os._exit(status)
+    return child
 
 
 def damage_truncated(directory):
