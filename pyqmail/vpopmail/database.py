@@ -5,8 +5,9 @@
     prepare()                           makes the tables that are missing
 
 One pool of connections for each process: a forked one makes its own, and so does everyone when etc/vpopmail.sql
-changes. A connection is tried before it is used, so a database that was away is used again when it is back; connecting
-and asking take a bounded time. Whatever goes wrong is Temporary, but Duplicate for a key that is there already.
+changes. A connection that was idle for a while is tried before it is used, so a database that was away is used again
+when it is back; connecting and asking take a bounded time. What is only read is read outside of a transaction, which
+saves two ways to the database each time. Whatever goes wrong is Temporary, but Duplicate for a key that is there already.
 Files of SQLite, and etc/vpopmail.sql, are opened with vpopmail's rights where root asks.
 
 Known are PostgreSQL and SQLite. The driver for PostgreSQL is psycopg: the C library below it bounds the time of a
@@ -14,6 +15,7 @@ connection that has died without a word (tcp_user_timeout), which a driver in Py
 an hour. Tables as vpopmail's PostgreSQL module has them; some columns are wider (hashes and addresses have grown).
 """
 import os
+import time
 from contextlib import contextmanager
 
 import sqlalchemy
@@ -25,6 +27,7 @@ from ..base.errors import Temporary
 from . import database_url, home, names
 
 CONNECT, ANSWER = 10, 30                # s to wait for a connection, for an answer
+IDLE = 1                                # s; a connection that was not used for so long is tried first
 POSTGRES = {"connect_timeout": CONNECT, "application_name": "pyqmail", "tcp_user_timeout": 1000 * ANSWER,
             "options": f"-c statement_timeout={1000 * ANSWER} -c lock_timeout={1000 * ANSWER}"}
 
@@ -117,7 +120,7 @@ def engines():
         if engine.dialect.name == "sqlite":
             _pool["pair"] = engine, engine.execution_options(changes=True)
         else:
-            _pool["pair"] = engine.execution_options(isolation_level="AUTOCOMMIT"), engine
+            _pool["pair"] = engine, engine.execution_options(isolation_level="READ COMMITTED")
     return _pool["pair"]
 
 
@@ -133,16 +136,36 @@ def make(text, mode):
     """An engine for a URL. mode: how SQLite opens its file; rwc makes it. Raises Temporary, SQLAlchemyError."""
     parsed = sqlalchemy.make_url(text)
     common = {"poolclass": sqlalchemy.QueuePool, "pool_size": 1, "max_overflow": 1, "pool_timeout": ANSWER,
-              "pool_pre_ping": True, "hide_parameters": True}
+              "hide_parameters": True}
     kind = parsed.get_backend_name()
     if kind == "postgresql":
         try:
-            return sqlalchemy.create_engine(parsed.set(drivername="postgresql+psycopg"), connect_args=POSTGRES, **common)
+            engine = sqlalchemy.create_engine(
+                parsed.set(drivername="postgresql+psycopg"), connect_args=POSTGRES, isolation_level="AUTOCOMMIT",
+                skip_autocommit_rollback=True, **common)
         except ImportError as why:
             raise Temporary(f"accounts in SQL: {why}; qmailctl vpopmail --sql installs it") from why
+        try_idle(engine)
+        return engine
     if kind != "sqlite" or not (parsed.database or "").startswith("/"):
         raise Temporary("accounts in SQL: neither postgresql:// nor sqlite:////PATH")
     return sqlite(parsed.database, mode, common)
+
+
+def try_idle(engine):
+    """Whoever takes a connection that was idle from the pool tries it first; one that is dead is made anew."""
+    @sqlalchemy.event.listens_for(engine, "checkin")
+    def checkin(connection, record):
+        record.info["used"] = time.monotonic()
+
+    @sqlalchemy.event.listens_for(engine, "checkout")
+    def checkout(connection, record, proxy):
+        if time.monotonic() - record.info.get("used", time.monotonic()) < IDLE:
+            return
+        try:
+            engine.dialect.do_ping(connection)
+        except engine.dialect.loaded_dbapi.Error as why:
+            raise sqlalchemy.exc.DisconnectionError() from why
 
 
 def sqlite(name, mode, common):

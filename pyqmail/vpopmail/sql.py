@@ -176,9 +176,9 @@ class Sql:
         tell(len(wanted) - len(missing))
         for start in range(0, len(missing), BATCH):
             batch = missing[start:start + BATCH]
+            other = [{**self._key, "named": text(account.name)} for account in batch if account.name in stored]
             with transaction() as connection:
-                connection.execute(ACCOUNTS.delete().where(ONE),
-                                   [{**self._key, "named": text(account.name)} for account in batch])
+                execute_many(connection, ACCOUNTS.delete().where(ONE), other)
                 insert(connection, ACCOUNTS, [self._row(account) for account in batch])
             tell(len(batch))
 
@@ -250,8 +250,9 @@ def execute_many(connection, statement, rows):
 def row_of(account):
     """The columns of an Account. Raises Refused BAD_CHARACTER for what no column can hold."""
     row = {"pw_name": text(account.name), "pw_passwd": text(account.hash), "pw_uid": account.uidfield,
-           "pw_gid": account.flags, "pw_gecos": text(account.comment.replace(b":", b"")), "pw_dir": text(account.directory),
-           "pw_shell": text(account.quota), "pw_clear_passwd": text(account.clear)}
+           "pw_gid": account.flags, "pw_gecos": text(account.comment.replace(b":", b"")),
+           "pw_dir": text(account.directory), "pw_shell": text(account.quota),
+           "pw_clear_passwd": text(account.clear)}
     if any(len(row[name]) > limit for name, limit in LIMITS.items()):
         raise Refused("BAD_CHARACTER")
     return row
