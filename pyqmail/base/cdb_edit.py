@@ -54,8 +54,8 @@ class Editor:
         self._write(*slot)
 
     def add_with_room(self, key, value):
-        """Put a record in that is not there yet. Its table is made anew, with room for more, behind everything else. For a copy only: header
-        and table belong together."""
+        """Put a record in that is not there yet. Its table is made anew, with room for more, behind everything
+        else. For a copy only: header and table belong together."""
         hashed = hash_of(key)
         table, slots = self._table(hashed)
         entries = [entry for entry in self._slots(table, slots) if entry[1]]

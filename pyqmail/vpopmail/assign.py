@@ -50,7 +50,8 @@ def domain(name, fields):
 
 
 def everyone():
-    """Every Domain of users/assign with a dot in its name, in the order of the file. Raises Refused CANT_READ_ASSIGN."""
+    """Every Domain of users/assign with a dot in its name, in the order of the file. Raises Refused
+    CANT_READ_ASSIGN."""
     try:
         with open(home.path("users", "assign"), "rb") as f:
             lines = f.read().split(b"\n")

@@ -24,8 +24,8 @@ ADDRESS = names.ALNUM + b".:-"
 
 
 class Connection:
-    """What the environment and the program's name tell about a client. service: login.POP and so on; ip: bytes; name: for
-    the log."""
+    """What the environment and the program's name tell about a client. service: login.POP and so on; ip: bytes; name:
+    for the log."""
 
     def __init__(self, environ, program):
         self.ip = plain(environ.get(b"TCPREMOTEIP", environ.get(b"REMOTE_HOST", b"")))
@@ -45,8 +45,8 @@ def plain(ip):
 
 class Admitted:
     """Who has logged in. name: without domain; address: with it, b"" for an account of the system; uid, gid; directory:
-    the user's; base: the domain's directory, b"" for an account of the system; given: the name as it was given, in lower
-    case; shell; quota in its stored form. All but the numbers are bytes."""
+    the user's; base: the domain's directory, b"" for an account of the system; given: the name as it was given, in
+    lower case; shell; quota in its stored form. All but the numbers are bytes."""
 
     FIELDS = ("name", "address", "directory", "base", "given", "shell", "quota")
 
@@ -114,8 +114,8 @@ def admitted(connection, found, given):
 def of(domain, account, given):
     """The Admitted of an account that needs no login."""
     return Admitted(domain.uid, domain.gid, name=account.name, address=b"%b@%b" % (account.name, domain.real),
-                    directory=userdir.directory_of(domain, account), base=domain.directory, given=given, shell=b"NOLOGIN",
-                    quota=account.quota)
+                    directory=userdir.directory_of(domain, account), base=domain.directory, given=given,
+                    shell=b"NOLOGIN", quota=account.quota)
 
 
 def open_relay(connection, held=0):

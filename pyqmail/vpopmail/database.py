@@ -7,8 +7,8 @@
 One pool of connections for each process: a forked one makes its own, and so does everyone when etc/vpopmail.sql
 changes. A connection that was idle for a while is tried before it is used, so a database that was away is used again
 when it is back; connecting and asking take a bounded time. What is only read is read outside of a transaction, which
-saves two ways to the database each time. Whatever goes wrong is Temporary, but Duplicate for a key that is there already.
-Files of SQLite, and etc/vpopmail.sql, are opened with vpopmail's rights where root asks.
+saves two ways to the database each time. Whatever goes wrong is Temporary, but Duplicate for a key that is there
+already. Files of SQLite, and etc/vpopmail.sql, are opened with vpopmail's rights where root asks.
 
 Known are PostgreSQL and SQLite. The driver for PostgreSQL is psycopg: the C library below it bounds the time of a
 connection that has died without a word (tcp_user_timeout), which a driver in Python leaves to the kernel's quarter of

@@ -80,7 +80,7 @@ def write(url):
         pass
     fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
     with open(fd, "wb", buffering=0) as f:
-        f.write(b"# Where the accounts are that vconvert moved to SQL: see vpopmail-sql(5).\n" + os.fsencode(url) + b"\n")
+        f.write(b"# Where the accounts are that vconvert moved to SQL: see vpopmail-sql(5).\n%b\n" % os.fsencode(url))
         if os.geteuid() == 0:
             os.fchown(fd, 0, gid)
         os.fchmod(fd, MODE)

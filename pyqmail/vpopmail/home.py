@@ -20,7 +20,8 @@ YES, NO = b"yes", b"no"
 CONFIGURE = (
     (b"account-store", b"cdb", "where new domains have their accounts: cdb, or sql as etc/vpopmail.sql says"),
     (b"password-hash", b"sha512", "the kind of new hashes: yescrypt, sha512, md5 (which old programs know) or des"),
-    (b"clear-passwd", NO, "keep clear passwords, too; APOP and CRAM-MD5 need them, and whoever reads the file has them"),
+    (b"clear-passwd", NO,
+     "keep clear passwords, too; APOP and CRAM-MD5 need them, and whoever reads the file has them"),
     (b"qmail-ext", NO, "joe-list belongs to joe"),
     (b"domain-quotas", NO, "quota and maxmsgcount of a limits file hold for the mail of the whole domain"),
     (b"learn-passwords", NO, "the first password somebody logs in with becomes that of a user without one"),

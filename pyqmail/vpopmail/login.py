@@ -40,7 +40,8 @@ class Login:
 def check(name, secret, challenge, service, ip=b"", final=True):
     """The Login of a name with its password, or with its answer to a challenge. service: None where it is for none.
     final: see identify(). Raises Failure, Temporary."""
-    found = identify(name, secret, ip, lambda domain, account: proof(domain, account, secret, challenge, service), final)
+    found = identify(
+        name, secret, ip, lambda domain, account: proof(domain, account, secret, challenge, service), final)
     if found.flags & CLOSED.get(service, 0):
         who = b"%b@%b:%b" % (found.account.name, found.domain.name, ip)
         raise Failure(WRONG, b"%b access denied %b" % (service.encode(), who))

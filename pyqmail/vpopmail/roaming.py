@@ -31,8 +31,8 @@ MODE = 0o644
 
 
 class Lock:
-    """with Lock(path): vpopmail's lock on PATH.lock, waiting in line. The file is vpopmail's whoever makes it: not every
-    program that needs it is run by root. Raises Temporary after PATIENCE seconds."""
+    """with Lock(path): vpopmail's lock on PATH.lock, waiting in line. The file is vpopmail's whoever makes it: not
+    every program that needs it is run by root. Raises Temporary after PATIENCE seconds."""
 
     def __init__(self, path):
         self._path = path + b".lock"

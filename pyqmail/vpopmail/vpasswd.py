@@ -179,8 +179,8 @@ def compile_again():
 
 
 def catch_up(name, there):
-    """A change that has nothing to do (`name` is in vpasswd, or is not), but that a crash kept from the cdb, is one that
-    look-ups see from here on. For who holds the lock."""
+    """A change that has nothing to do (`name` is in vpasswd, or is not), but that a crash kept from the cdb, is one
+    that look-ups see from here on. For who holds the lock."""
     try:
         behind = os.stat(CDB).st_mtime_ns < os.stat(VPASSWD).st_mtime_ns or (cdb.find(CDB, name) is not None) != there
     except Temporary:

@@ -44,8 +44,10 @@ def settable(field, value):
 
 @pytest.mark.parametrize("account", [
     some(b"joe"), some(b"a"), some(b"z" * 32), some(b"joe+x.y-z'!#$&*=?^_`{|}~/"), some(b"joe", hash=b""),
-    some(b"joe", clear=b"it's: \"secret\" %s"), some(b"joe", comment="J\u00f6e \u20ac".encode()), some(b"joe", flags=524287),
-    some(b"joe", quota=b"1048576S,1000C"), some(b"joe", directory=b""), some(b"joe", uidfield=2), some(b"joe", hash=b"x" * 128),
+    some(b"joe", clear=b"it's: \"secret\" %s"),
+    some(b"joe", comment="J\u00f6e \u20ac".encode()), some(b"joe", flags=524287),
+    some(b"joe", quota=b"1048576S,1000C"), some(b"joe", directory=b""),
+    some(b"joe", uidfield=2), some(b"joe", hash=b"x" * 128),
     some(b"joe", clear=b"c" * 128, directory=b"/" + b"d" * 159)])
 def test_what_is_put_in_comes_out(store, account):
     store.add(account)
@@ -118,7 +120,8 @@ def test_many_at_once(store):
 
 
 def test_domains_are_apart(domain, store):
-    other = assign.Domain(b"other.example", b"other.example", UID, GID, os.path.dirname(domain.directory) + b"/other.example")
+    other = assign.Domain(b"other.example", b"other.example", UID, GID,
+                          os.path.dirname(domain.directory) + b"/other.example")
     os.mkdir(other.directory)
     os.chown(other.directory, UID, GID)
     if backend.of(domain) == backend.SQL:
@@ -162,7 +165,8 @@ def test_ten_processes_adding_users_lose_none(domain, store):
     assert store.names() == wanted and all(store.get(name) for name in wanted)
     found = store.all()
     places = [os.path.dirname(account.directory[len(domain.directory) + 1:]) for account in found]
-    assert sorted(places) == [b""] * min(99, 10 * each) + [b"0"] * (10 * each - min(99, 10 * each))       # counted one after the other, whoever it was
+    here = min(99, 10 * each)           # counted one after the other, whoever it was
+    assert sorted(places) == [b""] * here + [b"0"] * (10 * each - here)
     assert all(os.path.isdir(account.directory + b"/Maildir/new") for account in found)
 
 
@@ -178,7 +182,8 @@ def test_programs_work_on_any_back_end(run, domain, store):
     assert run(vpasswd, "ann@example.com", "other") == (0, "")
     assert store.get(b"ann").clear == b"other" and store.get(b"ann").comment == b"Ann Other"
     found = login.check(b"ann@example.com", b"other", b"", login.IMAP)
-    assert found.account.name == b"ann" and recipient.known(b"ann@example.com") and not recipient.known(b"bob@example.com")
+    assert found.account.name == b"ann" and recipient.known(b"ann@example.com")
+    assert not recipient.known(b"bob@example.com")
     assert "Never logged in" in run(vuserinfo, "-l", "ann@example.com")[1]
     userdir.note(domain, found.account, b"192.0.2.7")
     assert "last auth ip: 192.0.2.7" in run(vuserinfo, "-l", "ann@example.com")[1]
@@ -239,7 +244,8 @@ def test_a_domain_comes_and_goes_in_sql(run, site, sqlite):
     put(home.path(b"options"), b"password-hash md5\naccount-store sql\n")
     home._known.pop("options", None)
     with database.transaction() as connection:
-        connection.execute(database.ACCOUNTS.insert(), {"pw_name": "mallory", "pw_domain": "new.example", "pw_passwd": "x"})
+        connection.execute(database.ACCOUNTS.insert(),
+                           {"pw_name": "mallory", "pw_domain": "new.example", "pw_passwd": "x"})
     assert run(vadddomain, "new.example", "secret") == (0, "")
     new = assign.find(b"new.example")
     store = accounts.store(new)
@@ -371,7 +377,8 @@ def test_who_opened_the_store_before_it_moved_changes_nothing(site, sqlite):
     before = accounts.store(site)
     before.add(some(b"joe"))
     move.move(site, backend.SQL, Quiet)
-    for change in (lambda: before.add(some(b"ann")), lambda: before.change(b"joe", print), lambda: before.delete(b"joe"),
+    for change in (lambda: before.add(some(b"ann")), lambda: before.change(b"joe", print),
+                   lambda: before.delete(b"joe"),
                    lambda: before.add_many([some(b"ann")])):
         with pytest.raises(Temporary, match="being moved"):
             change()

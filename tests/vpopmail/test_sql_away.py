@@ -62,7 +62,8 @@ def asked():
     """{what: exit code} of all that asks for joe, and for nobody."""
     return {"vchkpw": log_in(), "vchkpw nobody": log_in(b"nobody@example.com"), "delivery": deliver(b"joe"),
             "delivery nobody": deliver(b"nobody"), "recipient": ended(vrcptcheck, "joe@example.com"),
-            "recipient nobody": ended(vrcptcheck, "nobody@example.com"), "vuserinfo": ended(vuserinfo, "joe@example.com")}
+            "recipient nobody": ended(vrcptcheck, "nobody@example.com"),
+            "vuserinfo": ended(vuserinfo, "joe@example.com")}
 
 
 WELL = {"vchkpw": 0, "vchkpw nobody": 1, "delivery": 0, "delivery nobody": 100, "recipient": 0, "recipient nobody": 1,

@@ -291,7 +291,8 @@ def test_a_missing_cdb_is_made_anew(site):
     assert store.get(b"user07") == some(b"user07") and store.get(b"nobody") is None
 
 
-@pytest.mark.parametrize("text", [b"user00:x:1:0:::\n\0\0\0\0\0\0\0\n", b"no colon\n", b":x:1:0:::\n", b"a:x\nrubbish", b"\xff\xfe\x00"])
+@pytest.mark.parametrize("text", [
+    b"user00:x:1:0:::\n\0\0\0\0\0\0\0\n", b"no colon\n", b":x:1:0:::\n", b"a:x\nrubbish", b"\xff\xfe\x00"])
 def test_damaged_lines_are_not_made_into_a_cdb(site, text):
     store = accounts.store(site)
     store.add(some(b"joe"))
