@@ -114,7 +114,10 @@ def copy_logins(domain, old, new, found, bar):
 
 
 def write_login(domain, account, seconds, ip):
-    """Make lastauth. A directory that is not there is made with the first mail, without it."""
+    """Make lastauth, unless it says so already. A directory that is not there is made with the first mail, without
+    it."""
+    if userdir.noted(domain, account) == (seconds, ip):
+        return                              # moved there and back: to replace a file's contents costs a write at once
     with Inside(domain):
         path = within(domain, userdir.directory_of(domain, account)) + b"/lastauth"
         try:
