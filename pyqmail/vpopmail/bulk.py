@@ -108,11 +108,7 @@ def make_directory(path, note):
         return
     maildir.make(path + b"/Maildir")
     if note:
-        fd = os.open(path + b"/lastauth", os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, users.PRIVATE)
-        try:
-            os.write(fd, users.NEVER)
-        finally:
-            os.close(fd)
+        users.note_never(path)
 
 
 def read(path, hashed, quota=None):

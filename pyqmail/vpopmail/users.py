@@ -100,11 +100,20 @@ def make_directories(user, store):
         os.mkdir(new, 0o700)
         maildir.make(new + b"/Maildir")
         if home.enabled(b"auth-logging") and not store.logins:
-            files.write(new + b"/lastauth", NEVER, PRIVATE)
+            note_never(new)
     except OSError as why:
         remove_tree(new)
         raise Refused("MD_FAILED") from why
     return directory
+
+
+def note_never(directory):
+    """Make lastauth of one who never logged in, in his new directory: nothing to wait for the disk for."""
+    fd = os.open(directory + b"/lastauth", os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, PRIVATE)
+    try:
+        os.write(fd, NEVER)
+    finally:
+        os.close(fd)
 
 
 def put_in_place(directory):
