@@ -4,8 +4,8 @@ A message that ends qmail-send, by a signal that no Python code can catch or by 
 end the next one as well, and nobody's mail would move again. So run/qmail-send/hands, shared memory, says at any
 moment which messages are being worked on: a plain store, no system call. Who starts finds what the last one
 died with. Each such death is counted (queue/suspects.py) until the message passes that stage; suspects
-are tried one at a time, so that those who only were there at the same time pass; after TRIES deaths in a row
-a message is set aside. A spawner that dies takes qmail-send with it: then its deliveries are suspects.
+of two deaths (in todo: of one) are tried one at a time, so that those who only were there at the same time pass; after
+TRIES deaths in a row a message is set aside. A spawner that dies takes qmail-send with it: then its deliveries are suspects.
 
 Stages: todo (preprocessing), bounce (its injection), loop (everything that the loop itself does), local and
 remote (a delivery when its spawner died).
@@ -26,7 +26,7 @@ SLOTS = 64                          # the loop's, and more than there are thread
 SLOT = struct.Struct("=QQ")
 FILE = "hands"
 BOOT_ID = "/proc/sys/kernel/random/boot_id"
-SPACING = 20                        # s between two suspects when they are entered again
+SPACING = 1                         # s between two suspects when they are entered again
 
 
 class Hands:
@@ -104,12 +104,12 @@ class Hands:
         return [number for stage, number in self._entries if stage == "todo" and number not in self.aside]
 
     def later(self):
-        """{number: seconds}: suspects of other stages, and when each is to be entered. They take turns in being
-        first: who follows the culprit is not tried before it dies again."""
-        found = sorted({number for stage, number in self._entries if stage != "todo" and number not in self.aside})
-        if max((deaths for (_, number), (_, deaths) in self._entries.items() if number in found), default=0) % 2:
-            found.reverse()
-        return {number: SPACING * turn for turn, number in enumerate(found)}
+        """{number: seconds}: suspects of other stages that have seen two deaths, and when each is to be entered: one
+        after the other, so that the next death is one message's. One death makes nobody wait: of the many who were
+        there most have nothing to do with it."""
+        return {number: SPACING * turn for turn, number in enumerate(sorted(
+            {number for (stage, number), (_, deaths) in self._entries.items()
+             if stage != "todo" and deaths > 1 and number not in self.aside}))}
 
     def blame(self, found):
         """found: {stage: numbers} that somebody died with. Of several at one stage only those that are

@@ -22,8 +22,15 @@ class Mail:
 
     def __init__(self, system):
         self.system, self.home = system, system.home
-        self.wait, self.log, self.ctl, self.pid = system.wait, system.log, system.ctl, system.pid
+        self.log, self.ctl, self.pid = system.log, system.ctl, system.pid
         self.saved = {}
+
+    def wait(self, ready, seconds=60):
+        """System.wait; what is in the queue and the end of the log are told if it was in vain."""
+        try:
+            return self.system.wait(ready, seconds)
+        except AssertionError as why:
+            raise AssertionError(f"{why}\nqueue: {self.in_queue()}\n{self.ctl('queue')[1]}\n{self.log()[-6000:]}") from why
 
     # ------------------------------------------------------------ sending
 
