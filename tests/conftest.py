@@ -91,6 +91,17 @@ def vpophome(open_place, vpopmail_users):
         os.rmdir(place)
 
 
+@pytest.fixture(scope="module")
+def another_vpophome(open_place, vpophome, vpopmail_users):
+    """VPOPHOME for an installation of one module's own: one home cannot belong to two. Empty; its path."""
+    ours = tempfile.mkdtemp(prefix="vpophome.", dir=open_place)
+    os.chmod(ours, 0o755)
+    os.chown(ours, vpopmail_users.pw_uid, vpopmail_users.pw_gid)
+    namespaces.lay(ours, vpophome)
+    yield vpophome
+    namespaces.lift(vpophome)
+
+
 @pytest.fixture(scope="session")
 def libraries(open_place):
     """A virtual environment, as far as installations need one, that every user can read."""

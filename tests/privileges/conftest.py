@@ -239,14 +239,14 @@ print(json.dumps([name for kind, name, how in {CALLS!r} if any(yes for _, yes in
 
 
 @pytest.fixture(scope="module")
-def place(open_place, install, vpophome):
+def place(another_vpophome, open_place, install):
     smtp, pop3, qmtp = free_port(), free_port(), free_port()
     home = install(f"{open_place}/privileges/home", "--smtp", f"127.0.0.1:{smtp}", "--pop3", f"127.0.0.1:{pop3}")
     for name, text in {"qmtplisten": f"127.0.0.1:{qmtp}", "smtproutes": "away.test:127.0.0.1:9",
                        "tcp.smtp": '127.0.0.1:allow,RELAYCLIENT=""'}.items():
         with open(f"{home}/control/{name}", "w", encoding="ascii") as f:
             f.write(f"{text}\n")
-    mail = Virtual(System(home, smtp, pop3), vpophome)
+    mail = Virtual(System(home, smtp, pop3), another_vpophome)
     people = []
     with contextlib.ExitStack() as stack:
         for _ in range(3):

@@ -152,7 +152,7 @@ def ends(log):
 
 
 @pytest.fixture(scope="module")
-def place(make_system, people, vpophome):
+def place(another_vpophome, make_system, people):
     user = people()
 
     def prepare(home):
@@ -169,7 +169,7 @@ def place(make_system, people, vpophome):
 
     def people_first(made=[user]):
         return made.pop() if made else people()
-    virtual = Virtual(mail.system, vpophome)
+    virtual = Virtual(mail.system, another_vpophome)
     yield Place(mail, virtual, people_first)
     virtual.remove_all()
 
