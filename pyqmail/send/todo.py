@@ -73,10 +73,11 @@ class Todo:
             if self._suspect not in self._hands.aside and not absent(names.flat("todo", self._suspect)):
                 self._submit(self._suspect)
                 return
-        if not self.scanning and not (pulled or self._clock.now() >= self.next_scan):
-            return
-        if not self.scanning and not self._begin():
-            return
+        if not self.scanning:
+            if pulled and self.trigger is not None:
+                self.trigger, pulled = trigger.renew(self.trigger)
+            if not (pulled or self._clock.now() >= self.next_scan) or not self._begin():
+                return
         for _ in range(BATCH):
             if len(self._busy) >= UNDER_WAY:
                 return
@@ -100,10 +101,6 @@ class Todo:
             return preprocess(number, routing, self._queue, self._flush)
 
     def _begin(self):
-        # The trigger is opened anew before todo is read: a pull from now on means another scan.
-        if self.trigger is not None:
-            os.close(self.trigger)
-        self.trigger = trigger.listen()
         try:
             self._entries = os.scandir(b"todo")
         except OSError:

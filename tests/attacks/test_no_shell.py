@@ -13,7 +13,8 @@ HOSTS = [b"`touch hit`", b"$(touch hit)", b"a;touch hit", b"a|touch hit", b"-oPr
          b"&touch hit&", b"a b", b"'", b'"', b"../../x", b"a%b", b"$IFS", b"\\"]
 #  where a shell may be named at all, and what for
 SHELLS = {"pyqmail/delivery/command.py": "a command of a .qmail file",
-          "pyqmail/base/child.py": "a script without #!"}
+          "pyqmail/base/child.py": "a script without #!",
+          "pyqmail/queue/confined.py": "what bin/qmail-queue begins with, permitted to a confined server"}
 PYTHON = {"pyqmail/install/interpreter.py": "which version an interpreter is"}
 WAYS_OUT = re.compile(r"/bin/(ba|da|z)?sh\b|[\"']-c[\"']|\bsubprocess\b|\bpty\b"
                       r"|\bos\.(system|popen|spawn\w*|exec\w*|posix_spawnp?)\b"
