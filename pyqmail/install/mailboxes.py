@@ -10,13 +10,15 @@ from ..base import child, errors, maildir, prot
 
 ORDINARY = range(1000, 60000)       # uids of people, on Debian and most others
 SKELETON = "/etc/skel"
+NAMED = 10                          # so many users are told by name
 
 
 def make_all(tell):
     """A Maildir for every ordinary user who has a home of his own, and for users to come."""
     made = [user.pw_name for user in pwd.getpwall() if wants(user) and make_as(user.pw_uid, user.pw_gid, user.pw_dir)]
     if made:
-        tell(f"made ~/Maildir for {', '.join(made)}")
+        tell(f"made ~/Maildir for {', '.join(made[:NAMED])}"
+             + (f" and {len(made) - NAMED} more" if len(made) > NAMED else ""))
     if os.path.isdir(SKELETON) and make(f"{SKELETON}/Maildir"):
         tell(f"made {SKELETON}/Maildir: adduser gives every new user a Maildir")
 

@@ -12,7 +12,7 @@ import fcntl
 import os
 
 from ..base import accounts, child, home, prot
-from ..base.errors import Temporary, text
+from ..base.errors import Temporary
 from ..queue import check, mend, names, suspects
 from . import hier, services
 

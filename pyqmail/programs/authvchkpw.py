@@ -20,7 +20,7 @@ from ..auth import checkpassword
 from ..base import child, errors, netio, prot
 from ..base.errors import Temporary
 from ..imap import asking, wire
-from ..vpopmail import flags, home, login, loginlog, roaming
+from ..vpopmail import flags, home, loginlog, roaming
 from ..vpopmail.login import Failure
 
 NOBODY, BAD_DATA = 1, 2

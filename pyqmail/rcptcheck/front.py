@@ -12,7 +12,7 @@ import socket
 import struct
 from collections import OrderedDict
 
-from ..base import accounts, errors, limits, prot, sandbox, sig
+from ..base import errors, limits, prot, sandbox, sig
 from ..base.cached import Cached
 from ..base.errors import Temporary
 from ..queue import wire as sockets

@@ -18,7 +18,6 @@ import os
 import struct
 from contextlib import contextmanager
 
-from ..base import home
 from ..queue import suspects
 
 STAGES = tuple(suspects.WHO)

@@ -15,7 +15,7 @@ import select
 
 from ..base import netio
 from ..base.errors import Permanent, Temporary
-from . import accounts, daemon_commands, flags, login, loginlog, names
+from . import accounts, daemon_commands, flags, login
 from .daemon_help import HELP
 from .daemon_replies import Reply, Silent
 

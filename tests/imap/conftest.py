@@ -81,6 +81,14 @@ class Courier:
         return self.ask(f"TCPREMOTEIP=::ffff:{ip}\nAUTH {len(data)}\n{data}")
 
 
+@pytest.fixture(scope="module")
+def domain(virtual):
+    """A domain of one module's own: its name."""
+    name = virtual.add_domain()
+    yield name
+    virtual.remove(name)
+
+
 @pytest.fixture(scope="session")
 def package():
     """The directory below which Debian's courier-imap lies."""

@@ -17,13 +17,6 @@ from .conftest import SOCKET
 pytestmark = [pytest.mark.system, pytest.mark.root]
 
 
-@pytest.fixture(scope="module")
-def domain(virtual):
-    name = virtual.add_domain()
-    yield name
-    virtual.remove(name)
-
-
 @pytest.fixture
 def joe(virtual, domain):
     return virtual.add_user(f"a{os.urandom(4).hex()}@{domain}", "-q", "1000000S", "-c", "Joe User")

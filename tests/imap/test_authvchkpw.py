@@ -15,13 +15,6 @@ MODULE = '#!/bin/sh\necho next "$@"; cat <&3\n'
 LOGIN = '#!/bin/sh\necho login again "$@"\n'
 
 
-@pytest.fixture(scope="module")
-def domain(virtual):
-    name = virtual.add_domain()
-    yield name
-    virtual.remove(name)
-
-
 @pytest.fixture
 def joe(virtual, domain):
     return virtual.add_user(f"m{os.urandom(4).hex()}@{domain}", "-q", "1000000S", "-c", "Joe User")

@@ -14,13 +14,6 @@ pytestmark = [pytest.mark.system, pytest.mark.root]
 MESSAGE = "From: sender@there.test\nTo: joe\nSubject: {}\n\nhello\n"
 
 
-@pytest.fixture(scope="module")
-def domain(virtual):
-    name = virtual.add_domain()
-    yield name
-    virtual.remove(name)
-
-
 @pytest.fixture
 def joe(virtual, domain):
     """A new user of the domain: his address."""

@@ -10,6 +10,7 @@ from pyqmail.programs import vconvert
 from pyqmail.vpopmail import accounts, backend, hashdirs, home, move, progress, sql, userdir
 from pyqmail.vpopmail.place import Inside
 from tests.peers.accounts import Quiet, put, some, use
+from tests.peers.killing import killed_at
 
 WAYS = [(backend.CDB, backend.SQL), (backend.SQL, backend.CDB)]
 
@@ -139,30 +140,8 @@ def test_rows_of_nobody_go(site, sqlite):
     assert accounts.store(site).names() == [b"user0", b"user1", b"user2"]
 
 
-def killed_at(step, work):
-    """Let work() be done by a process that is killed before the step of that number which changes something; its
-    status."""
-    child = os.fork()
-    if child:
-        return os.waitpid(child, 0)[1]
-    left = [step]
-
-    def dying(call):
-        def instead(*words, **more):
-            left[0] -= 1
-            if left[0] < 0:
-                os.kill(os.getpid(), signal.SIGKILL)
-            return call(*words, **more)
-        return instead
-    try:
-        for name in ("rename", "unlink", "fsync", "write"):
-            setattr(os, name, dying(getattr(os, name)))
-        for name in ("transaction", "fetch"):
-            setattr(sql, name, dying(getattr(sql, name)))
-        work()
-        os._exit(0)
-    finally:
-        os._exit(1)
+#  what changes something, or asks the database
+STEPS = (os, ("rename", "unlink", "fsync", "write")), (sql, ("transaction", "fetch"))
 
 
 @pytest.mark.parametrize("kind,target", WAYS)
@@ -174,7 +153,7 @@ def test_a_kill_at_any_point_loses_nothing(site, sqlite, monkeypatch, kind, targ
     monkeypatch.setattr(move, "BATCH", 20)
     step, status = 0, None
     while status != 0:
-        status = killed_at(step, lambda: move.move(site, target, Quiet))
+        status = killed_at(step, lambda: move.move(site, target, Quiet), *STEPS)
         assert status in (0, signal.SIGKILL)
         assert {account.name: account for account in accounts.store(site).all()} == wanted
         assert accounts.store(site).get(b"user9") == wanted[b"user9"]

@@ -11,32 +11,10 @@ from pyqmail.base.errors import Temporary
 from pyqmail.vpopmail import accounts, vpasswd
 from pyqmail.vpopmail.errors import Refused
 from tests.peers.accounts import put, some
+from tests.peers.killing import killed_at
 
 CALLS = ("open", "rename", "unlink", "fsync", "write", "pwrite", "fchmod", "utime", "lseek", "copy_file_range", "close")
 NAMES = [b"user%02d" % number for number in range(40)]
-
-
-def killed_at(step, work):
-    """Let work() be done by a process that is killed before its system call of that number; its status."""
-    child = os.fork()
-    if child:
-        return os.waitpid(child, 0)[1]
-    left = [step]
-
-    def dying(call):
-        def instead(*words, **more):
-            left[0] -= 1
-            if left[0] < 0:
-                os.kill(os.getpid(), signal.SIGKILL)
-            return call(*words, **more)
-        return instead
-    try:
-        for name in CALLS:
-            setattr(os, name, dying(getattr(os, name)))
-        work()
-        os._exit(0)
-    finally:
-        os._exit(1)
 
 
 def settable(account):
@@ -68,7 +46,7 @@ def test_a_kill_at_any_system_call(site, monkeypatch, what, large):
     while status != 0:
         store.replace_all([some(name) for name in NAMES])
         before = store.all()
-        status = killed_at(step, lambda: work(store))
+        status = killed_at(step, lambda: work(store), (os, CALLS))
         assert status in (0, signal.SIGKILL)
         after = store.all()
         assert after == before or {account.name for account in after} == {*NAMES, *new} - {*gone}
