@@ -25,6 +25,7 @@ ATTEMPT, LIFETIME = 4.0, 20.0       # s for one server, for one question at all 
 CACHE = 20_000                      # answers
 CONCURRENT = 200                    # questions on the wire at once
 RESOLV_CONF = "/etc/resolv.conf"
+PLACES = ("/run/systemd/resolve", "/run/resolvconf", "/run/NetworkManager")    # where it is a link to, on many machines
 
 
 class NotFound(Permanent):

@@ -79,10 +79,15 @@ def _interfaces4():
     return found
 
 
+_table6 = []                        # open once it has been read: a confined process cannot open it again
+
+
 def _interfaces6():
     try:
-        with open("/proc/net/if_inet6", "rb") as table:
-            lines = table.read(TABLE_MAX).splitlines()
-    except FileNotFoundError:
-        return set()                # a kernel without IPv6
+        if not _table6:
+            _table6.append(open("/proc/net/if_inet6", "rb", buffering=0))
+    except (FileNotFoundError, PermissionError):
+        return set()                # a kernel without IPv6, or without it when this process was confined
+    _table6[0].seek(0)
+    lines = _table6[0].readall().splitlines()
     return {from_packed(bytes.fromhex(line[:32].decode("ascii"))) for line in lines if len(line) > 32}

@@ -22,6 +22,7 @@ VERSIONS = {1: MAKE_SYM, 2: REFER, 3: TRUNCATE}         # the last right of a ve
 OF_A_FILE = EXECUTE | WRITE_FILE | READ_FILE | TRUNCATE
 READ, WRITE = READ_FILE | READ_DIR, WRITE_FILE | READ_FILE | READ_DIR | REMOVE_FILE | MAKE_REG | TRUNCATE
 REMOVE, RUN = READ_DIR | REMOVE_FILE, EXECUTE | READ_FILE
+CHANGE = WRITE_FILE | READ_FILE | READ_DIR | TRUNCATE
 BIND_TCP, CONNECT_TCP = 1, 2
 ABSTRACT_SOCKETS, SIGNALS = 1, 2                        # what stays within the sandbox, from SCOPES on
 TCP_FROM, SCOPES = 4, 6                                 # versions
@@ -61,13 +62,13 @@ class Files:
     """Which files may be opened, removed, made and executed: those named here and what is below them. Whatever does
     not exist is passed over. Python's own code can be read in any case.
 
-    write: read, too; make, remove and change files. remove: list a directory and remove files. run: execute. names:
-    list directories."""
+    write: read, too; make, remove and change files. change: read, and write to files that are there. remove: list a
+    directory and remove files. run: execute. names: list directories."""
 
-    def __init__(self, *, read=(), write=(), remove=(), run=(), names=()):
+    def __init__(self, *, read=(), write=(), change=(), remove=(), run=(), names=()):
         self.rules = [(path, rights) for paths, rights in (
-            ((*code(), "/dev/urandom"), READ), (("/dev/null",), READ | WRITE_FILE),
-            (read, READ), (write, WRITE), (remove, REMOVE), (run, RUN), (names, READ_DIR)) for path in paths]
+            ((*code(), "/dev/urandom"), READ), (("/dev/null",), READ | WRITE_FILE), (read, READ), (write, WRITE),
+            (change, CHANGE), (remove, REMOVE), (run, RUN), (names, READ_DIR)) for path in paths]
 
 
 def code():
@@ -78,31 +79,37 @@ def code():
 
 class Confined:
     """A process that reads control files and nothing else but what `files` has (keywords of Files), with `more` of
-    enter(). Raises OSError."""
+    enter(). links: paths of other files that it reads and that may be links. Raises OSError."""
 
-    def __init__(self, files, **more):
-        self._seen, self._places = control_mark(), control_places()
+    def __init__(self, files, links=(), **more):
+        self._links = links
+        self._seen, self._places = self._marks(), self._directories()
         enter(Files(**{**files, "read": (*self._places, *files.get("read", ()))}), **more)
 
     def outgrown(self):
-        """True if control files are in places now that are closed to this process: another one must take over."""
-        seen = control_mark()
+        """True if those files are in places now that are closed to this process: another one must take over."""
+        seen = self._marks()
         if seen != self._seen:
             self._seen = seen
-            return not control_places() <= self._places
+            return not self._directories() <= self._places
         return False
 
+    def _marks(self):
+        return [filemark.of(path) for path in (home.path("control"), *self._links)]
 
-def control_mark():
-    return filemark.of(home.path("control"))
+    def _directories(self):
+        return control_places() | {os.path.dirname(os.path.realpath(path)) for path in self._links}
 
 
 def control_places():
     """The directories that control files are in: any of them may be a link to elsewhere."""
     directory = home.path("control")
     found = {os.path.realpath(directory)}
-    with os.scandir(directory) as entries:
-        found |= {os.path.dirname(os.path.realpath(entry.path)) for entry in entries if entry.is_symlink()}
+    try:
+        with os.scandir(directory) as entries:
+            found |= {os.path.dirname(os.path.realpath(entry.path)) for entry in entries if entry.is_symlink()}
+    except OSError:
+        pass                        # away just now; whoever needs a file of it will say so
     return found
 
 
@@ -122,10 +129,10 @@ def enter(files, *, sockets=(), tcp=False, forks=False, execs=False):
     return ", ".join(filter(None, (restrict(libc, files, tcp), filter_calls(libc, sockets, forks, execs))))
 
 
-def check(name):
+def check(name, say=errors.say):
     """One line in the log about what this kernel has not."""
     if missing():
-        errors.say(f"{name}: warning: this kernel has no ", missing(), ": what uids may, the program may")
+        say(f"{name}: warning: this kernel has no {missing()}: what uids may, the program may")
 
 
 def missing():

@@ -6,27 +6,31 @@ Reads orders from descriptor 0, writes reports to descriptor 1 (spawn.wire). The
 writes are the number of deliveries that it carries at once: 120, as qmail's. With --wide numbers have
 two bytes and the limit is what descriptors allow, up to 2000.
 
-All deliveries are coroutines of this one process. Only when the environment variable QMAILREMOTE names
+All deliveries are coroutines of one process. Only when the environment variable QMAILREMOTE names
 a program, or the first `qmail-remote` along PATH is not pyqmail's own, that program is run for each
 delivery, as `PROGRAM HOST SENDER RECIPIENT` in queue/mess with the message on descriptor 0.
 
 At the start queue/lock/tcpto is cleared. Exit: 0 at end of file, all deliveries finished; 111 if it
 cannot begin, before the first byte.
 **Security**: runs as qmailr:qmail, may read messages and write tcpto, gains no rights by executing.
-Everything that arrives by SMTP or DNS is a stranger's; orders are qmail-send's, and checked.
+Everything that arrives by SMTP or DNS is a stranger's; orders are qmail-send's, and checked. Two processes
+(spawn.starter): the one that carries the deliveries can open messages, control files and tcpto and nothing else,
+and executes nothing.
 Source: qmail-rspawn, spawn.c's behaviour as recorded. A local fault, a missing program too, is
 always temporary here.
 """
 import asyncio
 import os
 import resource
+from socket import AF_INET, AF_INET6
 
-from ..base import accounts, child, errors, home, prot, sig
+from ..base import accounts, child, dns, errors, home, ipme, prot, sandbox, sig
 from ..smtp import reports, tcpto
 from ..smtp.carrier import Carrier
 from ..spawn import orders, wire
 from ..spawn.aio import Spawner
 from ..spawn.foreign import Children
+from ..spawn.starter import AGAIN, guard
 
 WIDE_MAX = 2000                     # deliveries
 PER_DELIVERY, SPARE = 3, 300        # descriptors: message, connection, a question to DNS; and everything else
@@ -47,8 +51,9 @@ def main(argv):
         errors.say("fatal: ", str(why))
         return errors.TEMPORARY
     forget_silent_hosts()
-    asyncio.run(serve(limit, width, owner))
-    return 0
+    if foreign() is None:
+        prot.no_new_privileges()
+    return guard(lambda guardian, again: asyncio.run(serve(limit, width, owner, guardian, again)), foreign)
 
 
 def wide_limit():
@@ -74,25 +79,35 @@ def forget_silent_hosts():
         os.close(fd)
 
 
-async def serve(limit, width, owner):
-    carrier, children = Carrier(), Children()
+async def serve(limit, width, owner, guardian, again):
+    """The worker. again: it takes over from another one. Returns its exit code."""
+    carrier, children = Carrier(), Children(guardian)
     if foreign() is None:
-        prot.no_new_privileges()
         carrier.warm()
+    confined = confine()
 
     async def carry(order, message):
         host = order.recipient.rpartition(b"@")[2]
-        program = foreign()
-        if program is None:
+        if foreign() is None:
             return await carrier.deliver(message, host, order.sender, order.recipient)
         try:
-            status, output = await children.run([program, host, order.sender, order.recipient], child.search_path(),
-                                                message)
+            return reports.ended(*await children.run(host, order.sender, order.recipient, message))
         except orders.Refused as refused:
             return refused.report
-        return reports.ended(status, output)
 
-    await Spawner(carry, limit, width, owner).run()
+    spawner = Spawner(carry, limit, width, owner, confined.outgrown)
+    await spawner.run(greet=not again)
+    return AGAIN if spawner.left else 0
+
+
+def confine():
+    """Messages can be read, and what says where they go and who we are; tcpto is written. Raises OSError."""
+    try:
+        ipme.addresses()            # keeps open what tells our addresses
+    except (errors.Temporary, OSError):
+        pass                        # each delivery says so
+    files = {"read": (".", "/etc", home.path("bin"), *dns.PLACES), "change": (tcpto.path(),)}
+    return sandbox.Confined(files, links=(dns.RESOLV_CONF,), sockets=(AF_INET, AF_INET6), tcp=True)
 
 
 def foreign():

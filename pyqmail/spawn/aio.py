@@ -15,20 +15,24 @@ PIECE = 4096                        # PIPE_BUF: what a writable pipe takes for s
 
 class Spawner:
     """carry(order, message) is a coroutine function that gives the text of the report; `message` is a
-    descriptor that it must not close. limit, width: as in spawn.wire. owner: the uid of qmailq."""
+    descriptor that it must not close. limit, width: as in spawn.wire. owner: the uid of qmailq. leave(): True if
+    another process is to take over from here."""
 
-    def __init__(self, carry, limit, width, owner):
+    def __init__(self, carry, limit, width, owner, leave=lambda: False):
         self._carry, self._limit, self._width, self._owner = carry, limit, width, owner
         self._reader = wire.OrderReader(width)
         self._running = {}                      # delnum -> task
         self._reports = bytearray()
-        self._writing = True
+        self._writing, self._leave, self.left = True, leave, False
 
-    async def run(self):
-        """Serve until descriptor 0 is at its end and everything is reported."""
+    async def run(self, greet=True):
+        """Serve until descriptor 0 is at its end, or leave() says so, and everything is reported. left: which of the
+        two. greet: say hello first."""
         self._loop = asyncio.get_running_loop()
         self._ended, self._flushed = self._loop.create_future(), asyncio.Event()
-        self._say(wire.hello(self._limit, self._width))
+        self._flushed.set()
+        if greet:
+            self._say(wire.hello(self._limit, self._width))
         try:
             self._loop.add_reader(0, self._readable)
         except PermissionError:                 # a regular file: always readable, but not for epoll
@@ -41,16 +45,23 @@ class Spawner:
         await self._flushed.wait()
 
     def _readable(self):
+        if not self._reader.unfinished and self._leave():
+            self.left = True
+            self._end()
+            return
         try:
             data = os.read(0, READ)
         except OSError:
             data = b""
         if not data:
-            self._loop.remove_reader(0)
-            if not self._ended.done():
-                self._ended.set_result(None)
+            self._end()
         for order in self._reader.feed(data):
             self._accept(order)
+
+    def _end(self):
+        self._loop.remove_reader(0)
+        if not self._ended.done():
+            self._ended.set_result(None)
 
     def _accept(self, order):
         try:

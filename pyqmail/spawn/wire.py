@@ -97,6 +97,11 @@ class OrderReader:
     def __init__(self, width=1):
         self._records = Records(width, 3, ORDER_MAX)
 
+    @property
+    def unfinished(self):
+        """True inside an order."""
+        return self._records.unfinished
+
     def feed(self, data):
         return [Order(number, *fields, dropped) for number, fields, dropped in self._records.feed(data)]
 

@@ -417,7 +417,7 @@ ROLES = {
     "look-ups": Role(lookups),
     "warm qmail-local": Role(warm),
     "cold qmail-local": Role(lspawn, new=True, cold=("qmail-local",)),
-    "qmail-rspawn": Role(lambda place: place.mail.processes("qmail-rspawn")),
+    "qmail-rspawn": Role(lambda place: place.mail.workers("qmail-rspawn")),
     "cold qmail-remote": Role(lambda place: place.mail.processes("qmail-rspawn"), new=True, cold=("qmail-remote",)),
     "qmail-pop3d": Role(lambda place: [process for process in place.mail.processes("qmail-popup") if process.uid == 0],
                         new=True, life="pop3"),

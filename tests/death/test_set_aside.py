@@ -69,7 +69,7 @@ def test_qmail_rspawn_dies_of_it(own_mail, person):     # noqa: F811
         mail.control("tcp.smtp", '127.:allow,RELAYCLIENT=""')
         mail.ctl("cdb")
         mail.reload()
-        [rspawn] = mail.processes("qmail-rspawn")
+        [rspawn] = mail.workers("qmail-rspawn")
         before = set(mail.queued())
         with mail.stopped(rspawn):
             mail.send("s@a.example", "deadly@far.test", text=DEADLY)

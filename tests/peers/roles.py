@@ -16,15 +16,20 @@ def gid(name):
     return grp.getgrnam(name).gr_gid
 
 
+def pair(processes):
+    """(those whose parent is not among them, those whose parent is)."""
+    pids = {process.pid for process in processes}
+    return ([process for process in processes if process.parent not in pids],
+            [process for process in processes if process.parent in pids])
+
+
 def by_role(processes):
     """{role: [Process]}; of programs with one kind of process the role is their name."""
     found = collections.defaultdict(list)
     for process in processes:
         found[process.program].append(process)
-    service = found.pop("qmail-queue")
-    pids = {process.pid for process in service}
-    found["guardian"] = [process for process in service if process.parent not in pids]
-    found["service"] = [process for process in service if process.parent in pids]
+    [found["guardian"], found["service"]] = pair(found.pop("qmail-queue"))
+    [found["rguardian"], found["qmail-rspawn"]] = pair(found.pop("qmail-rspawn"))
     spawn = found.pop("qmail-lspawn")
     [found["lspawn"]] = [[process] for process in spawn if process.uid == 0]
     found["resolver"] = [process for process in spawn if process.uid == uid("qmailp")]

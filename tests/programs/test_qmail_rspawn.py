@@ -2,6 +2,7 @@
 import contextlib
 import os
 import shutil
+import signal
 import socket
 import stat
 import subprocess
@@ -9,8 +10,9 @@ import threading
 
 import pytest
 
+from pyqmail.base import child, sandbox
 from pyqmail.programs import qmail_rspawn
-from pyqmail.spawn import wire
+from pyqmail.spawn import starter, wire
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 NOBODY = 65534
@@ -117,6 +119,86 @@ def test_a_missing_program_does_not_bounce_mail(place, env):
 def test_output_of_a_child_that_outlives_the_program_belongs_to_the_report(place):
     program(place / "bin/qmail-remote", "printf r; (read x <&1; true); (printf 'late\\0K\\0') &\n")
     assert reports(place, ORDER)[1] == {7: b"Klate"}
+
+
+def answers(process, number):
+    """The report on one more order."""
+    process.stdin.write(wire.order(number, *ORDER[0][1:]))
+    process.stdin.flush()
+    said = b""
+    while not said.endswith(b"\0") or len(said) < 2:
+        said += process.stdout.read(1)
+    [report] = wire.ReportReader().feed(said)
+    assert report.delnum == number
+    return report.text
+
+
+def test_a_program_that_comes_later_is_run_and_may_do_what_it_likes(place):
+    """What the worker is confined to is not in its way."""
+    (place / "control/smtproutes").write_bytes(b":127.0.0.1:9\n")
+    with spawner(place) as process:
+        assert process.stdout.read(1) == b"x"
+        assert answers(process, 1).startswith(b"ZSorry")
+        program(place / "bin/qmail-remote", "read x < /proc/version; printf 'r%s\\0K\\0' \"$x\"; /bin/true || exit 1\n")
+        assert answers(process, 2).startswith(b"KLinux")
+        process.stdin.close()
+    assert process.returncode == 0
+
+
+def test_control_files_that_move_elsewhere(place):
+    """Another worker takes over, which can read them; nobody notices."""
+    os.mkdir(place / "elsewhere")
+    os.chmod(place / "elsewhere", 0o755)
+    server = Server(1)
+    server.start()
+    with spawner(place) as process:
+        assert process.stdout.read(1) == b"x"
+        (place / "control/smtproutes").write_bytes(b":127.0.0.1:9\n")
+        assert answers(process, 1).startswith(b"ZSorry")
+        before = workers(process.pid)
+        (place / "elsewhere/routes").write_bytes(b":127.0.0.1:%d\n" % server.port)
+        (place / "control/smtproutes").unlink()
+        os.symlink(place / "elsewhere/routes", place / "control/smtproutes")
+        assert answers(process, 2).startswith(b"K127.0.0.1 accepted message")
+        after = workers(process.pid)
+        assert len(before) == len(after) == 1
+        assert sandbox.missing() or before != after
+        process.stdin.close()
+    assert process.returncode == 0
+
+
+def workers(pid):
+    with open(f"/proc/{pid}/task/{pid}/children", encoding="ascii") as f:
+        return f.read().split()
+
+
+def test_it_ends_with_its_worker(place):
+    with spawner(place) as process:
+        assert process.stdout.read(1) == b"x"
+        [worker] = workers(process.pid)
+        os.kill(int(worker), signal.SIGKILL)
+        assert process.wait(100) == 111
+        assert process.stdout.read() == b""
+
+
+def test_its_worker_ends_with_it(place):
+    with spawner(place) as process:
+        assert process.stdout.read(1) == b"x"
+        process.kill()
+        assert process.stdout.read() == b""
+
+
+def test_nothing_is_run_while_qmail_remote_is_ours():
+    """Whatever a worker that has been taken over asks for."""
+    def live(guardian, _):
+        outputs = []
+        for words in (b"h\0s\0r", b"h\0s", b"h\0s\0r\0more"):
+            reader, writer = os.pipe()
+            socket.send_fds(guardian, [words], [0, writer, writer])
+            os.close(writer)
+            outputs.append(os.read(reader, 100))
+        return 7 if outputs == [b""] * 3 else 8
+    assert child.wait(child.fork(lambda: starter.guard(live, lambda: None))) == 7
 
 
 def test_no_queue_no_greeting(place):

@@ -41,7 +41,7 @@ def test_who_they_are(everybody, person):
     expected = {
         "qmailctl": ([0] * 4, [0] * 4, []), "authenticator": ([0] * 4, [0] * 4, []),
         "lspawn": ([0] * 4, [gid("qmail")] * 4, [gid("qmail")]),
-        "qmail-send": role("qmails", "qmail"), "qmail-rspawn": role("qmailr", "qmail"),
+        "qmail-send": role("qmails", "qmail"), "qmail-rspawn": role("qmailr", "qmail"), "rguardian": role("qmailr", "qmail"),
         "qmail-clean": role("qmailq", "qmail"),
         "guardian": role("qmailq", "qmail", "nofiles"), "service": role("qmailq", "qmail", "nofiles"),
         "qmail-log": role("qmaill", "nofiles"), "resolver": role("qmailp", "nofiles"),
@@ -68,7 +68,7 @@ def test_nobody_but_root_has_capabilities(everybody):
 
 def test_rights_that_cannot_come_back(everybody):
     """No set-uid program helps whoever takes over one of these."""
-    for name in ("qmail-send", "qmail-rspawn", "qmail-clean", "guardian", "service", "smtpworker", "front",
+    for name in ("qmail-send", "qmail-rspawn", "rguardian", "qmail-clean", "guardian", "service", "smtpworker", "front",
                  "popworker", "rcptcheck", "rcptfront", "rcptresolver", "rcptlook"):
         for process in everybody[name]:
             assert process.no_new_privs, name
@@ -82,7 +82,7 @@ def test_secrets_are_not_dumpable(everybody):
 
 def test_umasks(everybody):
     expected = {"qmail-send": 0o077, "lspawn": 0o077, "warm": 0o077, "resolver": 0o077, "qmail-rspawn": 0o077,
-                "qmail-clean": 0o077, "guardian": 0o033, "service": 0o033, "authenticator": 0o077, "front": 0o077,
+                "rguardian": 0o077, "qmail-clean": 0o077, "guardian": 0o033, "service": 0o033, "authenticator": 0o077, "front": 0o077,
                 "popworker": 0o077, "pop3d": 0o077, "qmail-log": 0o027, "qmailctl": 0o022, "smtpd": 0o022,
                 "smtpworker": 0o022, "rcptcheck": 0o077, "rcptfront": 0o077, "rcptresolver": 0o077, "rcptlook": 0o077}
     for name, processes in everybody.items():
@@ -93,6 +93,7 @@ def test_where_they_stand(everybody, mail, person):
     queue = f"{mail.home}/queue"
     expected = {"qmail-send": queue, "qmail-clean": queue, "guardian": queue, "service": queue,
                 "lspawn": f"{queue}/mess", "resolver": f"{queue}/mess", "qmail-rspawn": f"{queue}/mess", "warm": "/",
+                "rguardian": f"{queue}/mess",
                 "pop3d": f"{person.home}/Maildir", "authenticator": "/", "front": "/", "popworker": "/",
                 "qmailctl": "/", "smtpd": "/", "smtpworker": "/", "rcptcheck": "/", "rcptfront": "/",
                 "rcptresolver": "/", "rcptlook": "/"}
@@ -101,15 +102,17 @@ def test_where_they_stand(everybody, mail, person):
 
 
 def test_what_the_delivery_side_holds(everybody):
-    [send], [lspawn], [rspawn], [clean] = (everybody[name] for name in (
-        "qmail-send", "lspawn", "qmail-rspawn", "qmail-clean"))
+    [send], [lspawn], [guardian], [rspawn], [clean] = (everybody[name] for name in (
+        "qmail-send", "lspawn", "rguardian", "qmail-rspawn", "qmail-clean"))
     assert [send.fds[fd] for fd in range(7)] == ["pipe"] * 7
     holds(send, *["pipe"] * 9, "queue/lock/sendmutex", "queue", "queue/lock/trigger", "run/qmail-send",
           "run/qmail-send/hands")
     assert (lspawn.fds[0], lspawn.fds[1], lspawn.fds[2]) == ("pipe", "pipe", NULL)
     holds(lspawn, *["pipe"] * 4, NULL, NULL, ".", sockets=len(everybody["resolver"]) + len(everybody["warm"]))
-    assert (rspawn.fds[0], rspawn.fds[1], rspawn.fds[2]) == ("pipe", "pipe", NULL)
-    holds(rspawn, "pipe", "pipe", NULL, EVENTS, sockets=2)
+    for process in (guardian, rspawn):
+        assert (process.fds[0], process.fds[1], process.fds[2]) == ("pipe", "pipe", NULL)
+    holds(guardian, *["pipe"] * 4, NULL, sockets=1)
+    holds(rspawn, "pipe", "pipe", NULL, EVENTS, f"/proc/{rspawn.pid}/net/if_inet6", sockets=3)
     assert clean.fds == {0: "pipe", 1: "pipe"}
     for process in everybody["resolver"]:
         assert process.fds == {0: NULL, 1: NULL, 2: NULL, 3: "socket"}
