@@ -15,9 +15,9 @@ A request can name nothing but a number.
 Source: qmail-clean(8), recorded conversations.
 """
 import os
-import time
 
 from ..base import errors, home, number as numbers, sandbox
+from ..base.clock import Clock, Unhurried
 from ..queue import names
 
 SHORTEST, LONGEST = 7, 100          # bytes of a request with its NUL
@@ -31,7 +31,8 @@ def main(argv):
     except OSError:
         return errors.TEMPORARY
     sandbox.enter(sandbox.Files(remove=("pid", "intd", "todo", "mess")))
-    sweep()
+    clock = Unhurried(Clock())      # a clock that is set makes no file older
+    sweep(clock.now())
     for count, request in enumerate(requests(0), 1):
         try:
             for byte in answers(request):
@@ -39,7 +40,7 @@ def main(argv):
         except OSError:
             return errors.PERMANENT
         if count % SWEEP_EVERY == 0:
-            sweep()
+            sweep(clock.now())
     return 0
 
 
@@ -89,9 +90,8 @@ def remove(*paths):
     return DONE
 
 
-def sweep():
+def sweep(now):
     """Remove what is left in pid of programs that were killed. Trouble is left to the next sweep."""
-    now = int(time.time())
     try:
         entries = os.listdir(b"pid")
     except OSError:

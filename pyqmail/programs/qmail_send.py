@@ -35,7 +35,7 @@ from ..send.deliveries import Deliveries
 from ..send.finish import BOUNCES, Finisher
 from ..send.hands import Hands
 from ..send.restart import Entry
-from ..send.scheduler import Due
+from ..send.scheduler import Due, latest
 from ..send.sweep import Sweep
 from ..send.todo import Todo
 from ..send.workers import Pool, Wake
@@ -144,7 +144,8 @@ class Sender:
         self.deliveries = Deliveries(self.clock, log, controls, channels, self.done, self.syncers,
                                      lambda: self.ending, self.pause, self.hands)
         self.finisher = Finisher(self.clock, log, self.bouncers, self.cleaner, controls, self.done, queue, self.hands)
-        self.entry = Entry(self.clock, log, channels, self.done, self.pause, self.hands)
+        self.entry = Entry(self.clock, log, channels, self.done, self.pause, self.hands,
+                           controls.lifetime)
         self.entry.everything()
         self.deliveries.status()
         self.todo = Todo(self.clock, log, self.preprocessors, self.cleaner, controls, channels, self.done, queue,
@@ -322,13 +323,17 @@ class Sender:
             self.pause("alert: unable to switch back to queue directory; HELP! sleeping...")
 
     def take_clock(self):
-        """The clock was set back: what is waited for must not wait longer for it."""
-        seconds = self.jumps.backwards()
-        if seconds:
+        """The clock was set: what is waited for must not wait longer for it, nor messages be older."""
+        seconds = self.jumps.jump()
+        if not seconds:
+            return
+        self.deliveries.births.jumped(seconds)
+        if seconds < 0:
+            now = self.clock.now()
             for due in (self.done, self.entry.failed, *(one.due for one in self.channels.values())):
-                due.move(seconds)
-            self.todo.clock_set_back(seconds)
-            self.sweep.clock_set_back(seconds)
+                due.move(-seconds, now, latest(now, self.controls.lifetime))
+            self.todo.clock_set_back(-seconds)
+            self.sweep.clock_set_back(-seconds)
 
     def spawner_lost(self, one):
         if not self.ending:

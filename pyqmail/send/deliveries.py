@@ -12,6 +12,7 @@ import os
 from ..queue import envelope, marks, names
 from ..spawn import wire
 from . import bounce, messages
+from .births import Births
 from .channel import Delivery, Job, Reading
 from .scheduler import RETRY, next_attempt
 
@@ -28,7 +29,7 @@ class Deliveries:
     def __init__(self, clock, log, controls, channels, done, pool, ending, pause, hands):
         self._clock, self._log, self._controls, self._channels = clock, log, controls, channels
         self._done, self._pool, self._ending, self._pause = done, pool, ending, pause
-        self._hands = hands
+        self._hands, self.births = hands, Births(clock)
         self._passes = set()        # (channel, message number) of those under way
         self._most_passes = sum(channel.limit for channel in channels.values())
         self._serial = 0
@@ -79,7 +80,7 @@ class Deliveries:
             os.close(fd)
             self._defer(channel, number, now, names.split("info", number))
             return True
-        sender, birth = info
+        sender, birth = info[0], self.births.corrected(number, info[1])
         job = Job(number, sender, next_attempt(birth, now, channel.name), now > birth + self._controls.lifetime)
         channel.reading = Reading(job, fd, envelope.records(fd))
         self._passes.add((channel.name, number))

@@ -4,16 +4,16 @@ import os
 from ..queue import names, scan
 from . import messages
 from .finish import Unexaminable, exists
-from .scheduler import RETRY, Due
+from .scheduler import RETRY, Due, latest
 
 
 class Entry:
     """channels: {name: Channel}. done, failed: Due; failed gets what could not be examined, and
-    messages that somebody died of, to be entered one after the other. hands: Hands."""
+    messages that somebody died of, to be entered one after the other. hands: Hands. lifetime: s, of messages."""
 
-    def __init__(self, clock, log, channels, done, pause, hands):
+    def __init__(self, clock, log, channels, done, pause, hands, lifetime):
         self._clock, self._log, self._channels, self._done, self._pause = clock, log, channels, done, pause
-        self._hands = hands
+        self._hands, self._lifetime = hands, lifetime
         self.failed = Due()
 
     def everything(self):
@@ -45,11 +45,12 @@ class Entry:
             self._log.say(messages.warning("unable to stat", str(why), messages.LATER))
             self.failed.add(self._clock.now() + RETRY, number)
             return
+        now = self._clock.now()
         for name, due in times.items():
             if due is not None:
-                self._channels[name].due.add(due, number)
+                self._channels[name].due.add(due if due <= latest(now, self._lifetime) else now, number)
         if not any(due is not None for due in times.values()):
-            self._done.add(self._clock.now(), number)
+            self._done.add(now, number)
 
     @staticmethod
     def _time(path):

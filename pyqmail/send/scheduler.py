@@ -10,11 +10,18 @@ import math
 
 SKIP = {"local": 10, "remote": 20}
 RETRY = 123                         # s until what failed for reasons of the system is tried again
+LONGEST = 86_400                    # s; at least, between two attempts that are still made
 
 
 def next_attempt(birth, now, channel):
     """The time (seconds since 1970) of the attempt after one at `now`."""
     return birth + (math.isqrt(max(0, now - birth)) + SKIP[channel]) ** 2
+
+
+def latest(now, lifetime):
+    """The time that an attempt can be due at the latest. What is due later than that was noted by a clock ahead of
+    this one."""
+    return now + max(LONGEST, (math.isqrt(lifetime) + 1 + max(SKIP.values())) ** 2 - lifetime)
 
 
 class Due:
@@ -53,9 +60,12 @@ class Due:
         self._heap = [(min(due, now) if number in numbers else due, order, number) for due, order, number in self._heap]
         heapq.heapify(self._heap)
 
-    def move(self, seconds):
-        """Everything becomes due `seconds` earlier: the clock was set back by so much."""
-        self._heap = [(due - seconds, order, number) for due, order, number in self._heap]
+    def move(self, seconds, now, latest):
+        """Everything becomes due `seconds` earlier: the clock was set back by so much, to `now`. What would be due
+        after `latest` is due now: the attempt before it was made under a clock that was far ahead."""
+        self._heap = [(due - seconds if due - seconds <= latest else now, order, number)
+                      for due, order, number in self._heap]
+        heapq.heapify(self._heap)
 
     def drain(self):
         """Yields (due, number), earliest first, and leaves nothing."""

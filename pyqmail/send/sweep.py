@@ -1,10 +1,12 @@
 """Orphans in mess: files that some qmail-queue left when it was killed. Looked for at the start and once a day.
 
 An orphan is a mess file that nobody read for 36 hours and that has neither info nor todo. qmail-queue
-gives up after 24 hours, so none is being written any more.
+gives up after 24 hours, so none is being written any more; hours that have passed, not hours by which the clock was
+set.
 """
 import os
 
+from ..base.clock import Unhurried
 from ..queue import names, scan
 from . import messages
 
@@ -15,7 +17,7 @@ BATCH = 100                         # files looked at a turn
 class Sweep:
     def __init__(self, clock, log, cleaner, pause):
         self._clock, self._log, self._cleaner, self._pause = clock, log, cleaner, pause
-        self._entries = None
+        self._entries, self._age = None, Unhurried(clock)
         self.next_sweep = clock.now()
 
     @property
@@ -26,6 +28,7 @@ class Sweep:
         self.next_sweep -= seconds
 
     def step(self):
+        now = self._age.now()       # each turn: it must see where the clock has been
         if not self.sweeping:
             if self._clock.now() < self.next_sweep:
                 return
@@ -43,17 +46,17 @@ class Sweep:
                 self._pause(f"alert: unable to opendir {self._entries.where}, sleeping...")
                 return
             number = scan.in_place(*place)
-            if number is not None and self._orphan(number):
+            if number is not None and self._orphan(number, now):
                 self._cleaner.request("foop", number, lambda answer, number=number: self._cleaned(number, answer))
 
-    def _orphan(self, number):
+    def _orphan(self, number, now):
         if self._cleaner.removing(number):
             return False
         try:
             read = os.stat(names.split("mess", number)).st_atime_ns // 1_000_000_000
         except OSError:
             return False            # its qmail-queue took it back
-        return (self._clock.now() > read + names.OSSIFIED
+        return (now > read + names.OSSIFIED
                 and absent(names.split("info", number)) and absent(names.flat("todo", number)))
 
     def _cleaned(self, number, answer):

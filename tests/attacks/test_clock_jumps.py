@@ -12,6 +12,7 @@ import pytest
 import pyqmail
 from pyqmail.base.clock import JumpDetector
 from pyqmail.programs.qmail_send import Sender
+from pyqmail.send.births import Births
 from pyqmail.send.scheduler import Due, next_attempt
 from pyqmail.smtp import tcpto
 
@@ -51,6 +52,7 @@ def sender():
     """A qmail-send of which only what keeps times is there."""
     clock = TwoClocks()
     found = SimpleNamespace(clock=clock, jumps=JumpDetector(clock), done=Due(), entry=SimpleNamespace(failed=Due()),
+                            controls=SimpleNamespace(lifetime=604_800), deliveries=SimpleNamespace(births=Births(clock)),
                             channels={"local": SimpleNamespace(due=Due()), "remote": SimpleNamespace(due=Due())},
                             todo=Scan(NOW + 1500), sweep=Scan(NOW + 76_431))
     found.channels["local"].due.add(NOW + 400, 1)
@@ -76,6 +78,19 @@ def test_set_back_nothing_waits_longer(sender, back):
     assert sender.todo.at - sender.clock.now() == 1470 and sender.sweep.at - sender.clock.now() == 76_401
     Sender.take_clock(sender)                                       # told once
     assert waits(sender)[1] == 370
+
+
+def test_what_was_deferred_under_a_clock_far_ahead_is_due_when_it_is_set_right(sender):
+    """68 years of age make the next attempt one in ten days."""
+    sender.clock.wall += 68 * YEAR
+    Sender.take_clock(sender)
+    sender.channels["local"].due.add(next_attempt(NOW, sender.clock.wall, "local"), 5)
+    sender.channels["local"].due.add(sender.clock.wall + 3000, 6)
+    sender.clock.wall -= 68 * YEAR
+    Sender.take_clock(sender)
+    assert waits(sender)[5] == 0 and waits(sender)[6] == 3000
+    assert sender.channels["local"].due.take(sender.clock.now()) == 1       # 68 years late
+    assert sender.channels["local"].due.take(sender.clock.now()) == 5
 
 
 @pytest.mark.parametrize("forward", [10, 3600, YEAR])

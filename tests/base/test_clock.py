@@ -1,5 +1,7 @@
 """Clocks that are set while we run."""
-from pyqmail.base.clock import JumpDetector
+import pytest
+
+from pyqmail.base.clock import JumpDetector, Unhurried
 
 
 class Hand:
@@ -24,7 +26,7 @@ def test_time_passing_is_no_jump():
     jumps = JumpDetector(clock)
     for seconds in (0.4, 3, 86_400):
         clock.passes(seconds)
-        assert jumps.backwards() == 0
+        assert jumps.jump() == 0
 
 
 def test_set_back_is_told_once():
@@ -32,17 +34,17 @@ def test_set_back_is_told_once():
     jumps = JumpDetector(clock)
     clock.wall -= 3600
     clock.passes(10)
-    assert jumps.backwards() == 3600
-    assert jumps.backwards() == 0
+    assert jumps.jump() == -3600
+    assert jumps.jump() == 0
 
 
-def test_set_forward_is_not_told_but_setting_back_again_is():
+def test_set_forward_is_told_and_setting_back_again():
     clock = Hand()
     jumps = JumpDetector(clock)
     clock.wall += 7200
-    assert jumps.backwards() == 0
+    assert jumps.jump() == 7200
     clock.wall -= 7200
-    assert jumps.backwards() == 7200
+    assert jumps.jump() == -7200
 
 
 def test_slow_drift_is_told_when_it_has_become_seconds():
@@ -51,5 +53,19 @@ def test_slow_drift_is_told_when_it_has_become_seconds():
     told = 0
     for _ in range(100):
         clock.wall -= 1
-        told += jumps.backwards()
+        told -= jumps.jump()
     assert 94 <= told <= 100
+
+
+@pytest.mark.parametrize("settings, ahead", [
+    ((), 0), ((86_400,), -86_400), ((-86_400,), 0), ((86_400, -86_400), 0), ((-86_400, 86_400), -86_400),
+    ((-86_400, 200_000), -200_000), ((3, -3, 3), 0)])
+def test_what_is_old_is_not_asked_of_a_clock_that_was_set(settings, ahead):
+    """Each setting, then ten seconds that really pass."""
+    clock = Hand()
+    unhurried = Unhurried(clock)
+    for seconds in settings:
+        clock.wall += seconds
+        unhurried.now()
+        clock.passes(10)
+    assert -5 <= unhurried.now() - clock.now() - ahead <= 5

@@ -175,7 +175,7 @@ def test_what_is_set_aside_is_not_touched(start, queue, clock, log, pool, contro
     todo = Todo(clock, log, pool, None, controls, channels, Due(), queue.fd, pausing, set(), hands)
     todo.step(True)
     assert not todo.under_way
-    entry = Entry(clock, log, channels, Due(), pausing, hands)
+    entry = Entry(clock, log, channels, Due(), pausing, hands, 604_800)
     entry.everything()
     assert not channels["local"].due
     suspects.File(f"/proc/self/fd/{hands._file.fd}").change(lambda entries: {})
@@ -194,7 +194,7 @@ def test_suspects_are_entered_later(start, queue, clock, log, pausing):
     for _ in range(2):
         start().blame({"remote": {1002, 1003}})
     channels = {name: Channel(name, -1, -1, 10) for name in ("local", "remote")}
-    entry = Entry(clock, log, channels, Due(), pausing, start())
+    entry = Entry(clock, log, channels, Due(), pausing, start(), 604_800)
     entry.everything()
     assert [number for _, number in channels["remote"].due.drain()] == [1001]
     assert list(entry.failed.drain()) == [(clock.time, 1002), (clock.time + SPACING, 1003)]
@@ -215,7 +215,7 @@ def held(start, queue, clock, log, pool, controls, pausing):
     mark = suspects.mark(1001)
     found = SimpleNamespace(
         hands=hands, local=channels["local"], done=done, deliveries=deliveries, mark=mark,
-        entry=Entry(clock, log, channels, done, pausing, hands), change=file.change,
+        entry=Entry(clock, log, channels, done, pausing, hands, 604_800), change=file.change,
         stage=lambda: {stage for stage, number in file.read() if number == 1001},
         finisher=Finisher(clock, log, pool, SimpleNamespace(crowded=False, request=lambda *words: None), controls, done,
                           queue.fd, hands))

@@ -46,7 +46,7 @@ def channels():
 
 @pytest.fixture
 def entry(clock, log, channels, pausing, hands):
-    return Entry(clock, log, channels, Due(), pausing, hands)
+    return Entry(clock, log, channels, Due(), pausing, hands, 604_800)
 
 
 def test_due_times_are_those_of_the_files(queue, entry, channels):

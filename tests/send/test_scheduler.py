@@ -62,8 +62,9 @@ def test_move():
     due = Due()
     due.add(3600, 1)
     due.add(7200, 2)
-    due.move(3600)
-    assert list(due.drain()) == [(0, 1), (3600, 2)]
+    due.add(100_000, 3)
+    due.move(3600, now=10, latest=90_000)
+    assert list(due.drain()) == [(0, 1), (10, 3), (3600, 2)]
 
 
 @settings(max_examples=60)
