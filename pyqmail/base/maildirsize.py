@@ -120,7 +120,7 @@ def usage(directory, text, fits=None, now=None):
     if found is None:
         return recount(directory, text)
     _, known, mtime = found
-    if now - mtime > OLD or fits and known.lines > 1 and not fits(known):
+    if abs(now - mtime) > OLD or fits and known.lines > 1 and not fits(known):
         return recount(directory, text)
     return known
 

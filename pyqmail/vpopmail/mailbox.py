@@ -133,7 +133,7 @@ class Mailbox:
         """Deliver the administrator's warning, once a day, whatever the quota says."""
         marker = self.path + WARNED
         try:
-            if time.time() - os.stat(marker).st_mtime < DAY:
+            if abs(time.time() - os.stat(marker).st_mtime) < DAY:
                 return
         except FileNotFoundError:
             pass

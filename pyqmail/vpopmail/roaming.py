@@ -19,6 +19,7 @@ import time
 import _socket                      # the `socket` module costs 6 ms at start
 
 from ..base import cdb, errors, filemark, netio, tcprules
+from ..base.clock import AHEAD
 from ..base.deadline import Deadline, Expired
 from ..base.errors import Permanent, Temporary
 from . import files, home
@@ -149,14 +150,14 @@ def new_file(path, owner):
 
 
 def expire(now=None):
-    """Take away the addresses whose time is over, and lines without a time; then make the table anew."""
+    """Take away the addresses whose time is over, or more than a day ahead (a clock that was wrong must not open the
+    relay for years), and lines without a time; then make the table anew."""
     now = int(time.time()) if now is None else now
     keep = 60 * int(home.option(b"relay-clear-minutes"))
     with Lock(table()):
         text = files.read(table())
         if text is not None:
-            left = [line for line in text.split(b"\n") if when(line) is not None and when(line) + keep > now]
-            save(left, home.ids())
+            save([line for line in text.split(b"\n") if now - keep < when(line, now - keep) <= now + AHEAD], home.ids())
     make_table()
 
 

@@ -48,6 +48,12 @@ def test_neither_this_second_nor_hidden_nor_future(box):
     assert names(maildrop.Maildrop(NOW)) == [b"seen"]
 
 
+def test_what_came_under_a_clock_far_ahead_is_shown(box):
+    for name, age in (("new/day", -86_400), ("new/more", -86_401), ("new/years", -68 * 31_557_600), ("new/seen", 1)):
+        box(name, age=age)
+    assert names(maildrop.Maildrop(NOW)) == [b"seen", b"more", b"years"]
+
+
 def test_update_deletes_and_moves(box):
     for name in ("new/1.a", "new/2.b", "cur/3.c:2,S", "cur/4.d:2,"):
         box(name)

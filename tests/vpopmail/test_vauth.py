@@ -433,6 +433,12 @@ def test_what_is_over_is_cleared(site):
     assert rules(site) == {**FIXED, IP: RELAY}
 
 
+def test_what_was_opened_under_a_clock_far_ahead_is_closed(site):
+    put(site + b"/etc/open-smtp", LINE % (b"10.9.9.9", 1000 + 10 * 86_400) + LINE % (IP, 1000 + 3600))
+    roaming.expire(1000)
+    assert get(site + b"/etc/open-smtp") == LINE % (IP, 1000 + 3600)
+
+
 def test_clearing_nothing_makes_the_table_all_the_same(site):
     roaming.expire()
     assert rules(site) == FIXED and not os.path.exists(site + b"/etc/open-smtp")
