@@ -76,8 +76,9 @@ def look(directory, rank, now, found):
                 status = os.stat(name, dir_fd=fd)
             except OSError:
                 continue                # gone already
-            if int(status.st_mtime) < now:
-                found.append((int(status.st_mtime), rank, name, status.st_size))
+            when = int(status.st_mtime)
+            if when < now or when > now + AHEAD:
+                found.append((when, rank, name, status.st_size))
     finally:
         os.close(fd)
     return set(names)
