@@ -1,0 +1,131 @@
+"""Where a run happens: a directory for everything, and namespaces in which nothing of the host's can be touched.
+
+Inside, /etc is a copy (users are made by adding lines to it), the network is a loopback of its own, the processes are
+gone when the first of them is. The directory lies beside real installations, on the same file system; it is removed
+however the run ends.
+"""
+import contextlib
+import os
+import pwd
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+
+INSIDE = "PYQMAIL_BENCHMARK_PLACE"      # environment: the directory, set for the part inside the namespaces
+FIRST_UID = 700_000                     # of the people who are made for the run: nobody else's
+PASSWORD = "benchmark"
+HASH = ("$6$rounds=1000$benchmark$"     # of PASSWORD: both POP3 servers check it through PAM
+        "U00ByT5zOGO05L1spUhhytD.RzHhsZ2OiKjkwqKVzdMAPZ340Xh28SCeTPGlliV.eIIeXhvda8JYtZitk9oZE.")
+UNSHARE = ("unshare", "--mount", "--net", "--uts", "--pid", "--fork", "--kill-child", "--mount-proc",
+           "--propagation", "private")
+
+
+def enter(top):
+    """Run this same command inside, and end with its status. Returns, inside only, the directory."""
+    if place := os.environ.get(INSIDE):
+        reap_all_but_me()
+        settle_in(place)
+        return place
+    if os.geteuid() != 0:
+        sys.exit("benchmarks need root: they make users, and servers change to them")
+    if subprocess.run([*UNSHARE, "true"], capture_output=True).returncode:
+        sys.exit("benchmarks need namespaces of their own (unshare), which are not permitted here")
+    place = tempfile.mkdtemp(prefix="pyqmail-benchmark.", dir=top)
+    os.chmod(place, 0o755)              # every user must get to the Maildirs
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
+    words = [*UNSHARE, sys.executable, *sys.argv]
+    inside = subprocess.Popen(words, env={**os.environ, INSIDE: place})
+    try:
+        sys.exit(inside.wait())
+    except BaseException:
+        inside.kill()                   # and with it everything inside
+        inside.wait()
+        raise
+    finally:
+        shutil.rmtree(place, ignore_errors=True)
+
+
+def reap_all_but_me():
+    """The first process of the namespace waits for everybody's orphans; the caller goes on as its child."""
+    pid = os.fork()
+    if pid == 0:
+        return
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    while True:
+        ended, status = os.wait()
+        if ended == pid:
+            os._exit(os.waitstatus_to_exitcode(status) & 0xff)
+
+
+def settle_in(place):
+    etc = f"{place}/etc"
+    subprocess.run(["cp", "-a", "/etc", etc], check=True)
+    subprocess.run(["mount", "--bind", etc, "/etc"], check=True)
+    with open("/etc/hostname", "w", encoding="ascii") as f:
+        f.write("bench.example\n")
+    with open("/etc/hosts", "w", encoding="ascii") as f:
+        f.write("127.0.0.1 bench.example localhost\n")
+    with open("/etc/resolv.conf", "w", encoding="ascii") as f:
+        f.write("nameserver 127.0.0.1\n")       # where nobody listens: no peer waits for names
+    subprocess.run(["hostname", "bench.example"], check=True)
+    subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
+
+
+class Person:
+    """An account of the private /etc with a Maildir."""
+
+    def __init__(self, name, uid, home):
+        self.name, self.uid, self.home = name, uid, home
+        self.maildir = f"{home}/Maildir"
+        self.new = f"{self.maildir}/new"
+
+    def make(self):
+        for path in (self.home, self.maildir, self.new, f"{self.maildir}/tmp", f"{self.maildir}/cur"):
+            os.mkdir(path, 0o700)
+            os.chown(path, self.uid, self.uid)
+
+    def fill(self, messages, size=2000):
+        """So many messages that have been seen already."""
+        text = b"Subject: benchmark\n\n" + b"%b\n" % (b"x" * 79) * (size // 80)
+        for number in range(messages):
+            path = f"{self.maildir}/cur/1700000000.{number}.bench.example:2,S"
+            with open(path, "xb") as f:
+                f.write(text)
+            os.chown(path, self.uid, self.uid)
+
+
+class People:
+    """The accounts of a run, each made when it is first asked for."""
+
+    def __init__(self, place):
+        self.place, self._known = f"{place}/people", {}
+        os.mkdir(self.place, 0o755)
+
+    def get(self, *names):
+        missing = [name for name in names if name not in self._known]
+        uids = range(FIRST_UID + len(self._known), FIRST_UID + len(self._known) + len(missing))
+        made = [Person(name, uid, f"{self.place}/{name}") for name, uid in zip(missing, uids)]
+        for database, line in (("passwd", "{0.name}:x:{0.uid}:{0.uid}::{0.home}:/bin/sh\n"),
+                               ("group", "{0.name}:x:{0.uid}:\n"), ("shadow", "{0.name}:" + HASH + ":19000:0:99999:7:::\n")):
+            with open(f"/etc/{database}", "a", encoding="ascii") as f:
+                f.write("".join(line.format(person) for person in made))
+        for person in made:
+            person.make()
+            self._known[person.name] = person
+        return [self._known[name] for name in names]
+
+
+def empty(people):
+    """Remove what lies in their new/."""
+    for person in people:
+        with contextlib.suppress(FileNotFoundError), os.scandir(person.new) as entries:
+            for entry in entries:
+                os.unlink(entry.path)
+
+
+def user(name):
+    """Keyword arguments for subprocess: as this user, without root's groups."""
+    account = pwd.getpwnam(name)
+    return {"user": account.pw_uid, "group": account.pw_gid, "extra_groups": []}
