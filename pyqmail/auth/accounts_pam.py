@@ -1,7 +1,8 @@
 """System accounts through PAM (the python-pam package): password and account, expiry included.
 
-The service is "pyqmail" where /etc/pam.d/pyqmail exists. Without it: "other", which on Debian is
-the common rules, elsewhere "login" (there "other" refuses everything).
+The service is "pyqmail", also where there is no /etc/pam.d/pyqmail: PAM takes the rules of "other" then, which on
+Debian are the common ones. (Asked for "other" by that name it carries them out twice: two comparisons, 33 ms more
+with yescrypt.) Elsewhere, where "other" refuses everything, it is "login".
 """
 import os
 
@@ -17,9 +18,8 @@ class Unavailable(Exception):
 
 
 def service(directory=DIRECTORY):
-    if os.path.exists(f"{directory}/pyqmail"):
-        return "pyqmail"
-    return "other" if os.path.exists(f"{directory}/common-auth") else "login"
+    known = any(os.path.exists(f"{directory}/{name}") for name in ("pyqmail", "common-auth"))
+    return "pyqmail" if known else "login"
 
 
 def load():

@@ -114,6 +114,7 @@ class Authenticator:
         sig.wakeup(-1)
         sig.default(sig.TERM, sig.HUP, sig.CHLD)
         connection.setblocking(True)
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)    # the end of an answer waits for nothing
         os.dup2(connection.fileno(), 0)
         os.dup2(connection.fileno(), 1)
         os.closerange(3, 1 << 30)   # listeners and other clients are none of this user's business

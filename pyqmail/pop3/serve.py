@@ -7,6 +7,8 @@ from ..base import errors, maildir, netio, sig
 from . import maildrop, session, wire
 
 TIMEOUT = 1200                      # s for each read and write (RFC 1939 3: at least 10 minutes)
+READ = 4096                         # bytes of commands read at once
+PENDING = 65536                     # bytes of answers that are collected, at most, before they are written
 
 
 class Gone(Exception):
@@ -18,6 +20,7 @@ class Client:
 
     def __init__(self, reading, writing, timeout=TIMEOUT):
         self._reading, self._writing, self._timeout = reading, writing, timeout
+        self._pending, self._length = [], 0
         sig.catch(sig.ALRM, _gone)
         sig.ignore_pipe()
 
@@ -49,6 +52,20 @@ class Client:
             raise Gone from None
         finally:
             sig.alarm(0)
+
+    def put(self, data):
+        """As write(), but what is little waits for flush(): an answer in three writes costs a client who sends
+        one command after the other 40 ms each (Nagle's algorithm against delayed acknowledgements)."""
+        self._pending.append(data)
+        self._length += len(data)
+        if self._length >= PENDING:
+            self.flush()
+
+    def flush(self):
+        """Write what put() has collected."""
+        if self._pending:
+            data, self._pending, self._length = b"".join(self._pending), [], 0
+            self.write(data)
 
 
 def _gone():
@@ -97,16 +114,21 @@ def transact(client, directory):
 
 
 def converse(client, state):
+    """Commands and answers until the session is over. Answers to commands that came together go out together."""
     reader = wire.CommandReader()
     while not state.over:
-        reader.feed(client.read(4096))
+        reader.feed(client.read(READ))
         for command in reader:
+            if state.ends(command):
+                client.flush()          # nothing is removed while the client may have missed what came before
             try:
                 for piece in state.reply(command):
-                    client.write(piece)
+                    client.put(piece)
             except OSError as why:
+                client.flush()
                 if why.errno != errno.EISDIR:       # a directory in a Maildir is its owner's business
                     errors.say("warning: qmail-pop3d: unable to read a message: ", errors.text(why))
                 return                  # its text is cut: nothing that could be said now would be understood
             if state.over:
-                return
+                break
+        client.flush()

@@ -98,6 +98,11 @@ class Transaction:
         keyword, argument = command
         return self._commands.get(keyword, self.unimplemented)(argument)
 
+    @staticmethod
+    def ends(command):
+        """True if the answer to this command removes messages and ends the session."""
+        return command is not wire.TOO_LONG and command[0] == b"quit"
+
     def message(self, argument):
         """(index, None) of the message that the argument names, or (None, why not)."""
         given, _ = number.leading(argument)

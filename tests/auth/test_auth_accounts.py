@@ -135,7 +135,7 @@ def test_poppasswd_keeps_its_format(tmp_path, name, password):
         poppasswd.put(name, password, str(tmp_path / "poppasswd"))
 
 
-@pytest.mark.parametrize("files, service", [((), "login"), (("common-auth",), "other"), (("common-auth", "pyqmail"), "pyqmail"),
+@pytest.mark.parametrize("files, service", [((), "login"), (("common-auth",), "pyqmail"), (("common-auth", "pyqmail"), "pyqmail"),
                                             (("pyqmail",), "pyqmail")])
 def test_pam_service(tmp_path, files, service):
     for name in files:
