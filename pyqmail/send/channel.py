@@ -3,6 +3,7 @@
 Orders go out without blocking: they are collected up to a bound and written as the pipe takes them. What
 qmail-send keeps of a report is bounded as well: a spawner is not trusted to be brief.
 """
+import collections
 import heapq
 import os
 
@@ -36,11 +37,11 @@ class Delivery:
 
 
 class Reading:
-    """The channel file that a pass is going through."""
-    __slots__ = ("job", "fd", "records")
+    """The channel file that a pass is going through. long: it has given way to others before."""
+    __slots__ = ("job", "fd", "records", "long")
 
     def __init__(self, job, fd, records):
-        self.job, self.fd, self.records = job, fd, records
+        self.job, self.fd, self.records, self.long = job, fd, records, False
 
 
 class Channel:
@@ -50,6 +51,8 @@ class Channel:
         self.name, self.orders, self.reports, self.limit, self.width = name, orders, reports, limit, width
         self.due = Due()            # messages waiting for their next attempt; not those in a pass
         self.reading = None
+        self.parked = collections.deque()       # Readings of long lists, while others have their turn
+        self.turn = 0               # deliveries of this turn
         self.alive = True           # the spawner is there
         self.used = 0
         self._running = [None] * limit

@@ -2,7 +2,8 @@
 
 A pass opens the channel file that has been due longest and starts a delivery for every recipient not
 done yet. A recipient that succeeded or failed for good is marked `D`; when nothing is left, the
-file goes; when both files are gone, the message is finished.
+file goes; when both files are gone, the message is finished. A pass over a long list gives way to what else is due:
+they take turns.
 
 What must stay true: the failure text of a recipient is on the disk before the recipient is marked, so
 a crash repeats a delivery rather than lose a bounce.
@@ -16,6 +17,8 @@ from .births import Births
 from .channel import Delivery, Job, Reading
 from .scheduler import RETRY, next_attempt
 
+TURN = 100                          # deliveries
+PARKED_MAX = 16                     # passes of a channel that wait for their turn
 DONE_A_STEP = 1000                  # records of finished recipients skipped at a time
 TOO_OLD = b"I'm not going to try again; this message has been in the queue too long.\n"
 APPEND = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NONBLOCK | os.O_CLOEXEC
@@ -48,17 +51,37 @@ class Deliveries:
 
     def wants_turn(self, channel):
         """True if step(channel) would go on with a pass at once."""
-        return channel.reading is not None and channel.available
+        return (channel.reading is not None or bool(channel.parked)) and channel.available
 
     # ------------------------------------------------------------ passes
 
     def step(self, channel):
         """Open the next pass or go on by one recipient. True if that was anything."""
-        if channel.reading is None and not self._open(channel):
+        if channel.reading is None and not self._next_pass(channel):
             return False
         if channel.reading is None:
             return True
         return channel.available and self._next_record(channel)
+
+    def _next_pass(self, channel):
+        """Open the next pass, or go on with one that gave way. What is due and the long lists have turns of TURN
+        deliveries."""
+        if not channel.parked:
+            channel.turn = 0
+            return self._open(channel)
+        if channel.turn < TURN and len(channel.parked) < PARKED_MAX and self._open(channel):
+            return True
+        channel.reading, channel.turn = channel.parked.popleft(), 0
+        return True
+
+    @staticmethod
+    def _give_way(channel):
+        """The turn is over in the middle of a pass."""
+        reading, channel.reading = channel.reading, None
+        if reading.long:
+            channel.turn = 0        # what is due is next
+        reading.long = True
+        channel.parked.append(reading)
 
     def _open(self, channel):
         """Begin a pass over the file due first. False if there is none, or no room; True also for trouble."""
@@ -110,6 +133,9 @@ class Deliveries:
             letter = record[:1]
             if letter == b"T":
                 self._start(channel, job, offset, record[1:])
+                channel.turn += 1
+                if channel.turn >= TURN:
+                    self._give_way(channel)
                 return True
             if letter != b"D":
                 self._end_pass(channel, "unknown record type in", "!")

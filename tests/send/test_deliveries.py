@@ -4,7 +4,7 @@ import os
 import pytest
 
 from pyqmail.send.channel import Channel
-from pyqmail.send.deliveries import TOO_OLD, Deliveries
+from pyqmail.send.deliveries import PARKED_MAX, TOO_OLD, TURN, Deliveries
 from pyqmail.send.scheduler import Due
 from pyqmail.spawn import wire
 
@@ -147,6 +147,48 @@ def test_a_deferral_is_final_beyond_the_lifetime(queue, make, clock, age, report
     assert queue.read("local", 1001)[:1] == letter
     if letter == b"D" and report[:1] == b"Z":
         assert queue.read("bounce", 1001) == b"<a@l>:\nlater\n" + TOO_OLD + b"\n"
+
+
+def started(system, steps=None):
+    """The messages whose deliveries are started, one after the other; each succeeds at once."""
+    found = []
+    while system.deliveries.step(system.channels["local"]):
+        for order in system.spawners["local"].orders():
+            found.append(int(order.messid.rpartition(b"/")[2]))
+            system.report("local", order.delnum, b"Kok\n")
+        if steps and len(found) >= steps:
+            break
+    return found
+
+
+def test_a_long_list_gives_way(queue, make):
+    """Messages of one recipient that come later are not behind 1,000; nor is the list behind any number of them."""
+    system = make()
+    message(queue, 1001, local=b"Ta@l\0" * 10 * TURN)
+    system.due("local", 1001)
+    begun = started(system, TURN)
+    later = range(2000, 2000 + 3 * TURN)
+    for number in later:
+        message(queue, number, local=b"Tb@l\0")
+    system.due("local", *later)
+    order = begun + started(system)
+    assert order.count(1001) == 10 * TURN and sorted(number for number in order if number != 1001) == list(later)
+    assert order.index(later[0]) <= 2 * TURN + 1
+    last = max(at for at, number in enumerate(order) if number != 1001)
+    assert 2 * TURN <= order[:last].count(1001) <= 6 * TURN
+    assert all(queue.read("local", number) is None for number in (1001, *later))
+
+
+def test_many_long_lists_share(queue, make):
+    system = make(limits=(40, 0))
+    numbers = range(1000, 1000 + PARKED_MAX + 4)
+    for number in numbers:
+        message(queue, number, local=b"Ta@l\0" * 3 * TURN)
+    system.due("local", *numbers)
+    order = started(system)
+    assert sorted(order) == sorted(list(numbers) * 3 * TURN)
+    assert len(set(order[:(PARKED_MAX - 2) * TURN])) > PARKED_MAX / 2 - 2
+    assert not system.channels["local"].parked and not system.deliveries.busy(1000)
 
 
 def test_places_and_their_numbers(queue, make, log):
