@@ -84,7 +84,7 @@ class Confined:
     def __init__(self, files, links=(), **more):
         self._links = links
         self._seen, self._places = self._marks(), self._directories()
-        enter(Files(**{**files, "read": (*self._places, *files.get("read", ()))}), **more)
+        enter(Files(**{**files, "read": (*(path for path, _ in self._places), *files.get("read", ()))}), **more)
 
     def outgrown(self):
         """True if those files are in places now that are closed to this process: another one must take over."""
@@ -98,7 +98,9 @@ class Confined:
         return [filemark.of(path) for path in (home.path("control"), *self._links)]
 
     def _directories(self):
-        return control_places() | {os.path.dirname(os.path.realpath(path)) for path in self._links}
+        """{(path, which directory that is now)}."""
+        found = control_places() | {os.path.dirname(os.path.realpath(path)) for path in self._links}
+        return {(path, which) for path in found if (which := filemark.which(path))}
 
 
 def control_places():

@@ -12,7 +12,7 @@ on 3 and 4 have two bytes (spawn/wire.py), for more than 255 remote deliveries a
 Exit: 0 after TERM or when a companion is lost; 111 if it cannot start, with a line in the log.
 
 **Security**: uid qmails, group qmail, working directory queue/. Never root, starts nothing but
-qmail-queue for bounces, touches no mailbox. Trusts nobody: addresses and reports are data from
+qmail-queue for bounces, touches no mailbox; confined to the queue and the control files (send.confined). Trusts nobody: addresses and reports are data from
 strangers, bounded and made safe before they are logged.
 
 One thread runs the loop below and owns all state. Threads of send/workers.py do what waits on
@@ -24,12 +24,13 @@ import os
 import select
 import sys
 
-from ..base import errors, home, prot, sig
+from ..base import errors, home, sig
 from ..base.clock import Clock, JumpDetector
 from ..queue import names
 from ..send import messages
 from ..send.channel import Channel
 from ..send.cleaner import Cleaner
+from ..send.confined import confined
 from ..send.controls import Controls, Reread
 from ..send.deliveries import Deliveries
 from ..send.finish import BOUNCES, Finisher
@@ -64,11 +65,12 @@ def main(argv):
         controls = start()
         channels = {name: channel(name, orders, reports, controls.concurrency[name],
                                   2 if name == "remote" and argv else 1) for name, orders, reports in PIPES}
+        sandbox = confined(log)
     except CannotStart as why:
         log.say(f"alert: cannot start: {why}".encode())
         log.flush()
         return errors.TEMPORARY
-    Sender(log, controls, channels).run()
+    Sender(log, controls, channels, sandbox).run()
     return 0
 
 
@@ -101,8 +103,6 @@ def start():
             os.set_inheritable(fd, False)
         except OSError:
             pass                    # not open: whoever needs it will notice
-    if b"QMAILQUEUE" not in os.environb and home.ours("qmail-queue"):
-        prot.no_new_privileges()    # a foreign qmail-queue may well be set-uid
     sys.setswitchinterval(SWITCH)
     return controls
 
@@ -128,8 +128,8 @@ def channel(name, orders, reports, concurrency, width):
 class Sender:
     """The loop. Each part of the state has one owner, made here and wired to the others."""
 
-    def __init__(self, log, controls, channels):
-        self.log, self.controls, self.channels = log, controls, channels
+    def __init__(self, log, controls, channels, sandbox):
+        self.log, self.controls, self.channels, self.sandbox = log, controls, channels, sandbox
         self.clock = Clock()
         self.jumps = JumpDetector(self.clock)
         self.wake = Wake()
@@ -315,6 +315,8 @@ class Sender:
             self.controls.reread()
         except Reread as why:
             self.log.say(f"alert: unable to reread control/{why}".encode())
+            if self.sandbox and self.sandbox.outgrown():
+                self.log.say(b"alert: control files are where qmail-send may not look; it must be restarted")
         if released := set(self.hands.read_again()):
             for due in (self.done, *(one.due for one in self.channels.values())):
                 due.hasten(released, self.clock.now())

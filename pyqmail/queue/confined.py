@@ -5,11 +5,16 @@ from ..base import home, sandbox
 from . import wire
 
 
+def program():
+    """What must be executable for bin/qmail-queue to run."""
+    return (home.program("qmail-queue"), "/bin/sh", *sandbox.interpreter())
+
+
 def confined():
     """Be confined from here on: a sandbox.Confined. Control files can be read, and bin/qmail-queue can be run, which
     knows what to do while the service is not there; it needs to look up accounts. IP sockets are for asking the kernel
     which addresses are ours. Raises OSError."""
     files = {"read": ("/etc", home.path("bin"), home.path(wire.DIRECTORY), home.path("run/qmail-rcptcheck")),
-             "run": (home.program("qmail-queue"), "/bin/sh", *sandbox.interpreter()),
+             "run": program(),
              "names": (home.HOME,)}         # Python looks there for our package
     return sandbox.Confined(files, sockets=(AF_UNIX, AF_INET, AF_INET6), forks=True, execs=True)

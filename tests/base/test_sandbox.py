@@ -217,6 +217,20 @@ def test_outgrown(monkeypatch, place, place_of_it, found):
 
 
 @confining
+def test_another_directory_in_its_place(monkeypatch, place):
+    (place / "control").mkdir()
+    monkeypatch.setattr(home, "HOME", str(place))
+    (place / "new").mkdir()
+    confined = object.__new__(sandbox.Confined)
+    monkeypatch.setattr(sandbox, "enter", lambda *_: None)
+    confined.__init__({})
+    os.rename(place / "control", place / "old")
+    assert not confined.outgrown()      # away just now
+    os.rename(place / "new", place / "control")
+    assert confined.outgrown()
+
+
+@confining
 def test_no_new_rights():
     assert inside(lambda: open("/proc/self/status").read().split("NoNewPrivs:")[1].split()[0]) == "1"
     assert prot.PR_SET_NO_NEW_PRIVS == 38
