@@ -25,41 +25,50 @@ NO_LINGER = struct.pack("ii", 1, 0)
 
 
 class Table:
-    """The open connections of all workers: anonymous shared memory, made before they are forked."""
+    """The open connections of all workers: anonymous shared memory, made before they are forked.
+
+    A slot has a key, an owner and a tag: a byte made of the key, 0 while the slot is free. Tags of thousands of slots
+    are counted in a microsecond, so that a message does not cost more when many others only hang around; keys are
+    counted where the tags say that the limit may be reached.
+    """
 
     def __init__(self, slots):
         self.slots = slots
-        cells = memoryview(mmap.mmap(-1, 16 * slots)).cast("Q")
-        self._keys, self._owners = cells[:slots], cells[slots:]
+        cells = memoryview(mmap.mmap(-1, 17 * slots))
+        numbers = cells[:16 * slots].cast("Q")
+        self._keys, self._owners, self._tags = numbers[:slots], numbers[slots:], cells[16 * slots:]
         self._lock = os.memfd_create("connections", os.MFD_CLOEXEC)
 
     def enter(self, key, limit):
         """A slot for one more connection of `key` (a number, not 0) and how many are open then.
         (None, open) when all slots, or `limit` by this key, are in use; limit 0 is none."""
+        tag = 1 + key % 255
         fcntl.lockf(self._lock, fcntl.LOCK_EX)
         try:
-            keys = self._keys.tolist()
-            busy = self.slots - keys.count(0)
-            if busy == self.slots or limit and keys.count(key) >= limit:
+            tags = self._tags.tobytes()
+            busy = self.slots - tags.count(0)
+            if busy == self.slots or 0 < limit <= tags.count(tag) and self._keys.tolist().count(key) >= limit:
                 return None, busy
-            slot = keys.index(0)
+            slot = tags.index(0)
             self._keys[slot], self._owners[slot] = key, os.getpid()
+            self._tags[slot] = tag  # last: from now on it counts
             return slot, busy + 1
         finally:
             fcntl.lockf(self._lock, fcntl.LOCK_UN)
 
     def leave(self, slot):
         """The connection is over; returns how many are still open."""
-        self._keys[slot] = 0        # one store: needs no lock
-        return self.slots - self._keys.tolist().count(0)
+        self._keys[slot] = 0
+        self._tags[slot] = 0        # one store: needs no lock
+        return self.slots - self._tags.tobytes().count(0)
 
     def forget(self, pid):
         """A worker is dead: its connections are gone."""
         fcntl.lockf(self._lock, fcntl.LOCK_EX)
         try:
             for slot in range(self.slots):
-                if self._keys[slot] and self._owners[slot] == pid:
-                    self._keys[slot] = 0
+                if self._tags[slot] and self._owners[slot] == pid:
+                    self.leave(slot)
         finally:
             fcntl.lockf(self._lock, fcntl.LOCK_UN)
 

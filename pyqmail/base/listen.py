@@ -90,12 +90,11 @@ def serve(name, listening, run, *, total, role):
     sig.catch(sig.TERM, lambda: asked.append(sig.TERM))
     sig.catch(sig.HUP, lambda: asked.append(sig.HUP))
     sig.catch(sig.CHLD, lambda: None)
+    make_room(total)
     if role is not None and os.geteuid() == 0:
         prot.become(*accounts.ids(role))
-    limits.descriptors(DESCRIPTORS * total + 64)
     sandbox.check(name)
-    table = gate.Table(total)
-    count = max(1, min(len(os.sched_getaffinity(0)), PROCESSES, total))
+    table, count = gate.Table(total), processes(total)
     waiting = [Worker(listening, total // count + (n < total % count), table) for n in range(count)]
     running, not_before = {}, 0.0
     with selectors.DefaultSelector() as selector:
@@ -125,6 +124,17 @@ def serve(name, listening, run, *, total, role):
         sock.close()
     end(running)
     return 0
+
+
+def processes(total):
+    """How many workers share the connections."""
+    return max(1, min(len(os.sched_getaffinity(0)), PROCESSES, total))
+
+
+def make_room(total):
+    """Descriptors enough for a worker's share of so many connections. Root can have more than the hard limit: to be
+    called before becoming somebody else."""
+    limits.descriptors(DESCRIPTORS * -(-total // processes(total)) + 64)
 
 
 def start(worker, run):

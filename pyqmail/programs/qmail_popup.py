@@ -98,6 +98,7 @@ def start_front(sockets, total, receiving, settings):
     def live():
         receiving.close()
         from ..pop3 import front                    # asyncio: only in the processes that use it
+        listening.make_room(total)
         prot.become(*accounts.ids("qmaild"))
         prot.no_new_privileges()
         prot.die_with_parent(sig.TERM)

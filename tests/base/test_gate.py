@@ -16,6 +16,17 @@ def test_table_counts_all_and_each():
     assert table.leave(slot) == 2 and table.enter(9, 0)[0] == slot
 
 
+def test_table_tells_keys_apart_that_look_alike():
+    """Keys have tags of one byte; the limit is one of keys."""
+    table = gate.Table(600)
+    for number in range(256):
+        assert table.enter(7 + 255 * number, 2)[0] is not None
+    first = table.enter(7, 2)[0]
+    assert first is not None and table.enter(7, 2) == (None, 257)
+    table.leave(first)
+    assert table.enter(7, 2) == (first, 257)
+
+
 def test_dead_workers_leave_no_connections():
     table = gate.Table(4)
     table.enter(1, 0)
