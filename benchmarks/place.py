@@ -15,6 +15,7 @@ import tempfile
 
 INSIDE = "PYQMAIL_BENCHMARK_PLACE"      # environment: the directory, set for the part inside the namespaces
 FIRST_UID = 700_000                     # of the people who are made for the run: nobody else's
+OLD = 1_700_000_000                     # s; when messages came that lie in a Maildir from the beginning
 PASSWORD = "benchmark"
 HASH = ("$6$rounds=1000$benchmark$"     # of PASSWORD: both POP3 servers check it through PAM
         "U00ByT5zOGO05L1spUhhytD.RzHhsZ2OiKjkwqKVzdMAPZ340Xh28SCeTPGlliV.eIIeXhvda8JYtZitk9oZE.")
@@ -87,13 +88,14 @@ class Person:
             os.chown(path, self.uid, self.uid)
 
     def fill(self, messages, size=2000):
-        """So many messages that have been seen already."""
+        """So many messages that have been there for long, and been seen."""
         text = b"Subject: benchmark\n\n" + b"%b\n" % (b"x" * 79) * (size // 80)
         for number in range(messages):
-            path = f"{self.maildir}/cur/1700000000.{number}.bench.example:2,S"
+            path = f"{self.maildir}/cur/{OLD}.{number}.bench.example:2,S"
             with open(path, "xb") as f:
                 f.write(text)
             os.chown(path, self.uid, self.uid)
+            os.utime(path, (OLD, OLD))
 
 
 class People:
