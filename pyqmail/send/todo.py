@@ -12,6 +12,7 @@ from ..base.durable import data_flusher
 from ..queue import names, scan, trigger
 from . import messages
 from .preprocess import preprocess
+from .scheduler import RETRY
 from .sweep import absent
 
 SCAN_EVERY = 1500                   # s; without the trigger
@@ -112,8 +113,8 @@ class Todo:
 
     def _preprocessed(self, number, result, error):
         self._hands.passed("todo", number)
-        if error is not None:       # no memory, a bug: the next scan tries again
-            self._busy.discard(number)
+        if error is not None:       # no memory, a bug
+            self._later(number)
             self._log.say(messages.warning("unable to preprocess", names.flat("todo", number), f": {error!r:.300}"))
             return
         if result.uid == self._own_uid and self._injecting:
@@ -137,9 +138,14 @@ class Todo:
         for line in result.lines:
             self._log.say(line)
         if result.channels is None:
-            self._busy.discard(number)
+            self._later(number)
             return
         self._cleaner.request("todo", number, lambda answer: self._cleaned(number, result.channels, answer))
+
+    def _later(self, number):
+        """The next scan tries it again; nobody may pull the trigger until then."""
+        self._busy.discard(number)
+        self.next_scan = min(self.next_scan, self._clock.now() + RETRY)
 
     def _cleaned(self, number, channels, answer):
         self._busy.discard(number)
@@ -147,6 +153,7 @@ class Todo:
             return
         if answer != b"+":
             self._log.say(messages.warning("qmail-clean unable to clean up", names.flat("todo", number)))
+            self._later(number)
             return
         now = self._clock.now()
         for channel in channels:

@@ -239,6 +239,22 @@ def test_refused(queue, todo, pool, clean, channels, log, answer, lines):
     pool.collect()
     clean.answer(answer)
     assert log[2:] == lines and not channels["local"].due and not todo.under_way
+    assert todo.next_scan == (NOW + 123 if answer else NOW + SCAN_EVERY)
+
+
+def test_trouble_is_over_without_the_trigger(queue, todo, clock, pool, clean, log):
+    """A disk that was full is tried again in two minutes, whether or not somebody sends mail meanwhile."""
+    arrive(queue)
+    os.rename("info", "away")
+    todo.step(False)
+    pool.collect()
+    assert log[-1].startswith(b"warning: unable to create info/") and todo.next_scan == NOW + 123
+    os.rename("away", "info")
+    todo.step(False)                    # the end of the first scan
+    clock.time = NOW + 123
+    todo.step(False)
+    pool.collect()
+    assert clean.asked == ["todo/1001"]
 
 
 def test_an_entry_under_way_is_not_handed_out_again(queue, todo, pool, clean, log):
