@@ -8,28 +8,69 @@ together with them or later (the commit flushes the disk's cache first). The one
 the name commits everything. So whoever finds the name after a power cut finds the whole contents.
 
 That order is a property of these file systems; on every other one (btrfs completes extents after
-the write-back that sync_file_range waits for) flush() is fsync.
+the write-back that sync_file_range waits for) flush() is fsync, and each name needs its own.
 """
 import os
 
-WRITE_AND_WAIT = 1 | 2 | 4          # sync_file_range: wait for writes under way, write, wait
+WRITE, WRITE_AND_WAIT = 2, 1 | 2 | 4   # sync_file_range: write; wait for writes under way, write, wait
 ORDERED = (0xEF53, 0x58465342)      # statfs f_type: ext2/3/4, XFS
 STATFS_SIZE = 256                   # bytes; struct statfs has 120, f_type is its first long
 
 
-def data_flusher():
-    """flush(fd), as described above. Costs an import of ctypes (2-7 ms): for long-lived processes;
-    others use os.fsync in its place. flush raises OSError."""
+class Disk:
+    """How files get to the disk where nothing is known about the file system: each by itself."""
+
+    def start(self, fd):
+        """Begin to write out the contents, without waiting; flush() must follow."""
+
+    def flush(self, fd):
+        """The contents are on the disk, or will be with the next commit. Raises OSError."""
+        os.fsync(fd)
+
+    def commit(self, fds):
+        """The files' newest names are on the disk, and so is what flush() left to do. Raises OSError."""
+        for fd in fds:
+            os.fsync(fd)
+
+
+class Journal(Disk):
+    """On ext4 and XFS: contents without a commit, and one commit for many names, given in the order in which they
+    were made: whatever commits the last one commits what came before it."""
+
+    def __init__(self, libc):
+        import ctypes               # see best()
+        self._range, self._fstatfs = libc.sync_file_range, libc.fstatfs
+        self._range.argtypes = [ctypes.c_int, ctypes.c_int64, ctypes.c_int64, ctypes.c_uint]
+        self._about = ctypes.c_long * (STATFS_SIZE // ctypes.sizeof(ctypes.c_long))
+
+    def _ordered(self, fd):
+        about = self._about()       # a new one each time: threads share us
+        return self._fstatfs(fd, about) == 0 and about[0] in ORDERED
+
+    def start(self, fd):
+        self._range(fd, 0, 0, WRITE)
+
+    def flush(self, fd):
+        if not self._ordered(fd) or self._range(fd, 0, 0, WRITE_AND_WAIT) != 0:
+            os.fsync(fd)
+
+    def commit(self, fds):
+        if not fds:
+            return
+        for fd in fds[-1:] if self._ordered(fds[-1]) else fds:
+            os.fsync(fd)
+
+
+def best():
+    """A Journal if this system has what it takes, else a Disk. Costs an import of ctypes (2-7 ms): for long-lived
+    processes; others use Disk()."""
     import ctypes                   # only long-lived programs come here
     try:
-        libc = ctypes.CDLL(None, use_errno=True)
-        sync_file_range, fstatfs = libc.sync_file_range, libc.fstatfs
+        return Journal(ctypes.CDLL(None, use_errno=True))
     except (OSError, AttributeError):
-        return os.fsync
-    sync_file_range.argtypes = [ctypes.c_int, ctypes.c_int64, ctypes.c_int64, ctypes.c_uint]
+        return Disk()
 
-    def flush(fd):
-        about = (ctypes.c_long * (STATFS_SIZE // ctypes.sizeof(ctypes.c_long)))()     # own buffer: threads share us
-        if fstatfs(fd, about) != 0 or about[0] not in ORDERED or sync_file_range(fd, 0, 0, WRITE_AND_WAIT) != 0:
-            os.fsync(fd)
-    return flush
+
+def data_flusher():
+    """flush(fd) of best()."""
+    return best().flush

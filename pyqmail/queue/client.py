@@ -8,6 +8,8 @@
 Where it goes: to the program that QMAILQUEUE names, if set; to bin/qmail-queue, if an administrator
 put another program there; else to the queue service over its socket, without another process.
 When the service is not there, bin/qmail-queue is executed, which knows what to do without it.
+A small message is kept until it is complete and then handed to the service in one packet, envelope and all;
+a larger one passes through a pipe as it comes.
 Protocol of all programs: descriptor 0 message, 1 envelope, 6 error text (programs only).
 """
 import os
@@ -17,6 +19,8 @@ from . import wire
 
 CUSTOM_TEXT = 255                   # bytes read from descriptor 6
 AT_ONCE = 50                        # recipients written together
+KEPT = 1 << 15                      # bytes of a message that are kept for one packet
+KEPT_MAX = 1 << 24                  # of all messages of a process together; beyond it pipes are used
 
 
 def answer(code, text=b""):
@@ -55,6 +59,8 @@ ANSWERS = {
     120: b"Zunable to exec qq (#4.3.0)",
 }
 READ_ERROR = ANSWERS[54]
+TRIES = 2                           # connections for one packet
+NO_PIPE = 56                        # exit code: trouble making a connection
 
 
 def envelope(sender, recipients):
@@ -70,32 +76,46 @@ class Submission:
     fork); everything later shows in the answer.
 
     start: how a program is started, if one must be: child.start, or child.spawn in a program with threads.
-    `message` is the writing end of the message pipe and `reply` a descriptor that becomes readable
-    when there is an answer: for callers that wait in an event loop. `qp` is the number that the
-    queue's log lines show for this message (0 until it is known).
+    For callers that wait in an event loop: `message` is the writing end of the message pipe, -1 as long as the
+    message is kept; `reply` becomes readable when there is an answer, -1 if wait() has it at once. `qp` is the
+    number that the queue's log lines show for this message (0 until it is known).
     """
+
+    kept_by_all = 0                 # bytes
 
     def __init__(self, environ=None, start=child.start):
         variables = os.environb if environ is None else environ
         program = variables.get(b"QMAILQUEUE")
         self.qp, self.broken, self.text_fd, self._pid, self._service = 0, False, -1, 0, None
+        self.message = self.envelope = self.reply = -1
+        self._environ, self._start_as, self._kept, self._answer = environ, start, None, None
+        if program is not None or not home.ours("qmail-queue"):
+            self._open(os.fsencode(home.program("qmail-queue")) if program is None else program)
+        else:
+            self._kept = []
+
+    def _open(self, program=None):
+        """Make the pipes, and give them to the program, or to the service if that is there. Raises OSError."""
         message, self.message = os.pipe()
         try:
             envelope, self.envelope = os.pipe()
         except OSError:
-            netio.close_quietly(message, self.message)
+            self._close("message")
+            os.close(message)
             raise
         try:
-            if program is None and home.ours("qmail-queue"):
+            if program is None:
                 self._service = wire.connect()
             if self._service is not None:
                 wire.send_request(self._service, message, envelope)
                 self.reply = self._service.fileno()
             else:
-                self._start(os.fsencode(home.program("qmail-queue")) if program is None else program,
-                            message, envelope, environ, start)
+                if program is None:
+                    program = os.fsencode(home.program("qmail-queue"))
+                self._start(program, message, envelope, self._environ, self._start_as)
         except OSError:
-            netio.close_quietly(self.message, self.envelope)
+            self._close("message")
+            self._close("envelope")
             raise
         finally:
             os.close(message)
@@ -122,11 +142,33 @@ class Submission:
 
     def put(self, data):
         """Add bytes of the message; blocks while the queue is slower than we are."""
-        if not self.broken:
+        data = self.keep(data)
+        if data and not self.broken:
             try:
                 netio.write_all(self.message, data)
             except OSError:
                 self.broken = True
+
+    def keep(self, data):
+        """What is to be written to `message` now that these bytes of the message have come: b"" while they are kept."""
+        if self._kept is None:
+            return data
+        self._kept.append(data)
+        Submission.kept_by_all += len(data)
+        if sum(map(len, self._kept)) <= KEPT and Submission.kept_by_all <= KEPT_MAX:
+            return b""
+        return self._kept_no_more()
+
+    def _kept_no_more(self):
+        """Everything kept, which from here on goes through a pipe."""
+        data, self._kept = b"".join(self._kept), None
+        Submission.kept_by_all -= len(data)
+        try:
+            self._open()
+        except OSError:
+            self.broken = True
+            self._answer = answer(NO_PIPE)
+        return data
 
     def fail(self):
         """Break off: the envelope will not be completed and nothing gets queued."""
@@ -135,13 +177,54 @@ class Submission:
     def finish(self, sender, recipients):
         """Complete the envelope and wait for the answer: b"" accepted, else b"Z…" or b"D…".
         After fail(), or when the queue did not take everything, a success counts as read error."""
+        self.put(self.hand_over(sender, recipients))
         self.send_envelope(sender, recipients)
         return self.wait()
+
+    def hand_over(self, sender, recipients):
+        """The message is complete: hand it over if it is kept. Returns what must pass through the pipe instead."""
+        if self._kept is None:
+            return b""
+        if self.broken:
+            self._drop()
+            return b""
+        packet = wire.whole(b"".join(self._kept), b"".join(envelope(sender, recipients)))
+        if packet is not None and self._send(packet):
+            self._drop()
+            return b""
+        return self._kept_no_more()
+
+    def _send(self, packet):
+        """Give the service a message in one packet. False if it has not got it."""
+        for _ in range(TRIES):
+            service = wire.connect()
+            if service is None:
+                return False
+            try:
+                service.send(packet)
+            except (BrokenPipeError, ConnectionResetError):     # refused, or it ended just now
+                code, _ = wire.receive_answer(service)
+                service.close()
+                if code != wire.LOST:
+                    self._answer = answer(code)
+                    return True
+            except OSError:
+                service.close()
+                return False
+            else:
+                self._service, self.reply = service, service.fileno()
+                return True
+        return False
+
+    def _drop(self):
+        if self._kept is not None:
+            Submission.kept_by_all -= sum(map(len, self._kept))
+            self._kept = None
 
     def send_envelope(self, sender, recipients):
         """End the message and write the envelope; the answer is then on its way."""
         self._close("message")
-        if not self.broken:
+        if not self.broken and self.envelope >= 0:
             try:
                 for piece in envelope(sender, recipients):
                     netio.write_all(self.envelope, piece)
@@ -151,12 +234,14 @@ class Submission:
 
     def wait(self):
         """The answer (see finish). Blocks until qmail-queue is done."""
+        if self._answer is not None:
+            return self._answer
         if self._service is not None:
             code, qp = wire.receive_answer(self._service)
             self.qp, text = qp, b""
             self._service.close()
             self._service = None
-        else:
+        elif self._pid:
             text = b""
             try:
                 while len(text) < CUSTOM_TEXT and (piece := os.read(self.text_fd, CUSTOM_TEXT - len(text))):
@@ -168,12 +253,15 @@ class Submission:
                 code, self._pid = child.wait(self._pid), 0
             except OSError:
                 return b"Zqq waitpid surprise (#4.3.0)"
+        else:
+            return READ_ERROR       # broken off before anybody heard of it
         if code == 0 and self.broken:
             return READ_ERROR
         return answer(code, text)
 
     def abandon(self):
         """Let go of everything without waiting for an answer; an unfinished message is not queued."""
+        self._drop()
         self._close("message")
         self._close("envelope")
         if self._service is not None:

@@ -5,7 +5,7 @@
         ...
     flow.finish(sender, recipients, done)       # later: done(answer, qp)
 
-loop: anything with asyncio's add_reader, remove_reader, add_writer and remove_writer. answer and qp
+loop: an asyncio loop. answer and qp
 are those of Submission. What waits here is never more than one put or one envelope.
 """
 import os
@@ -18,12 +18,17 @@ class Flow:
     def __init__(self, loop, environ):
         self._loop, self._queue = loop, Submission(environ)
         self._pending, self._then, self._done, self._watched = b"", None, None, -1
-        self._pid = self._queue.qp      # 0 where the service does it
-        os.set_blocking(self._queue.message, False)
-        os.set_blocking(self._queue.envelope, False)
+        self._soon, self._opened, self._pid = None, False, 0    # the pid is 0 where the service does it
 
     def put(self, text, resume):
         """Add to the message. True if all of it has been taken; else resume() will be called once it is."""
+        return self._put(self._queue.keep(text), resume)
+
+    def _put(self, text, resume):
+        if not self._opened and self._queue.message >= 0:       # from now on it is not kept
+            self._opened, self._pid = True, self._queue.qp
+            os.set_blocking(self._queue.message, False)
+            os.set_blocking(self._queue.envelope, False)
         return self._write("message", text, resume)
 
     def fail(self):
@@ -33,8 +38,14 @@ class Flow:
     def finish(self, sender, recipients, done):
         """The message is complete. done(answer, qp) is called when the queue has said what becomes of it."""
         self._done = done
+        if self._put(self._queue.hand_over(sender, recipients), lambda: self._complete(sender, recipients)):
+            self._complete(sender, recipients)
+
+    def _complete(self, sender, recipients):
         self._end("message")
-        if self._queue.broken or self._write("envelope", b"".join(envelope(sender, recipients)), self._submitted):
+        if self._queue.envelope < 0:
+            self._submitted()
+        elif self._queue.broken or self._write("envelope", b"".join(envelope(sender, recipients)), self._submitted):
             self._submitted()
 
     def abandon(self):
@@ -42,6 +53,8 @@ class Flow:
         self._end("message")
         self._end("envelope")
         self._unwatch()
+        if self._soon is not None:
+            self._soon.cancel()
         if self._pid:
             netio.close_quietly(self._queue.text_fd)
             self._queue.text_fd = -1
@@ -76,8 +89,11 @@ class Flow:
         if self._pid:
             os.set_blocking(self._queue.text_fd, False)     # somebody else may hold its other end open
             self._watched = os.pidfd_open(self._pid)
-        else:
+        elif self._queue.reply >= 0:
             self._watched = self._queue.reply
+        else:
+            self._soon = self._loop.call_soon(self._answered)
+            return
         self._loop.add_reader(self._watched, self._answered)
 
     def _answered(self):

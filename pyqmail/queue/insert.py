@@ -4,10 +4,11 @@ This is all of qmail-queue that writes. It runs with queue/ as working directory
 umask 033, in the queue service (one thread a submission) or in bin/qmail-queue itself.
 
 What must stay true:
-- A name in todo/ means: mess and intd are complete *on the disk*. Both files are written out and
-  mess is synced before the link is made; so a power cut leaves either no todo entry or a whole message.
+- A name in todo/ means: mess and intd are complete *on the disk*. Both are written out before the link is
+  made (base/durable.py); so a power cut leaves either no todo entry or a whole message.
 - Success is reported only after fsync of intd following link(intd, todo): on ext4, XFS and btrfs
   syncing an inode commits its newest name too. (C qmail leaves that link to chance.)
+- Messages that come together share one such commit, where the file system has a journal for all of them.
 - What is removed on failure is removed in the order intd, mess: never a mess-less envelope.
 """
 import errno
@@ -15,7 +16,7 @@ import os
 import select
 import time
 
-from ..base import date, netio
+from ..base import date, durable, netio
 from . import names, trigger
 
 ADDRESS = 1002                      # bytes; the longest envelope address
@@ -54,22 +55,58 @@ def received(caller, now):
     return b"Received: (qmail %d invoked %b); %b\n" % (caller.qp, caller.who, date.rfc822(now))
 
 
-def insert(message, envelope, caller, patience=None, flush=os.fsync, groups=()):
+class Files:
+    """A message in state S3, complete in mess/S/N and intd/N but perhaps not on the disk yet. code: None, after
+    commit() 0 or qmail-queue's exit code."""
+
+    __slots__ = ("number", "mess", "intd", "code")
+
+    def __init__(self, number, mess, intd):
+        self.number, self.mess, self.intd, self.code = number, mess, intd, None
+
+    def remove(self):
+        remove(self.intd, names.flat("intd", self.number))
+        remove(self.mess, names.split("mess", self.number))
+
+    def close(self):
+        os.close(self.intd)
+        os.close(self.mess)
+
+
+def insert(message, envelope, caller, patience=None, disk=None, groups=()):
     """Queue what descriptor `message` delivers for the envelope on descriptor `envelope`.
 
     caller: a Caller. patience: seconds a read may wait for its next byte (None: for ever); then all reads
     together wait no longer than names.DEATH: somebody's trickle must not outlive qmail-clean's patience
-    with its files. flush(fd): puts a file's contents on the disk; need not commit its name. groups: gids that
-    files may be given to when they are the caller's. Returns the message number. Raises Refused
-    with qmail-queue's exit code.
+    with its files. disk: a durable.Disk. groups: gids that files may be given to when they are the caller's.
+    Returns the message number. Raises Refused with qmail-queue's exit code.
     """
-    now = int(time.time())
     waiting = None if patience is None else Waiting(patience)
+    files = prepare(pieces(message, waiting), envelope_records(envelope, waiting), caller, groups)
+    try:
+        commit([files], disk or durable.Disk())
+        if files.code:
+            raise Refused(files.code)
+    finally:
+        files.close()
+    trigger.pull()
+    return files.number
+
+
+def insert_whole(text, envelope, caller, groups=()):
+    """The same for a message and an envelope in memory, up to commit(), which is the caller's: one for as many
+    messages as there are. Returns Files. Raises Refused."""
+    return prepare((text,), records((envelope,)), caller, groups)
+
+
+def prepare(text, envelope, caller, groups):
+    """Files of the message whose bytes are the pieces `text`; envelope: pieces of records for intd. Raises Refused."""
+    now = int(time.time())
     number, mess_fd = open_mess(caller, now, groups)
     try:
         mess, intd = names.split("mess", number), names.flat("intd", number)
         try:
-            copy(message, mess_fd, received(caller, now), waiting)
+            copy(text, mess_fd, received(caller, now))
         except Refused:
             remove(mess_fd, mess)
             raise
@@ -79,44 +116,70 @@ def insert(message, envelope, caller, patience=None, flush=os.fsync, groups=()):
             if why.errno in EXHAUSTED:          # to leave the text to qmail-clean would make it worse
                 remove(mess_fd, mess)
             raise Refused(NO_INTD) from None
+        files = Files(number, mess_fd, intd_fd)
         try:
-            try:
-                write(intd_fd, b"u%d\0p%d\0" % (caller.uid, caller.qp))
-                for records in envelope_records(envelope, waiting):
-                    write(intd_fd, records)
-                settle(mess_fd, intd_fd, flush)
-            except Refused as why:
-                if why.code not in (TOO_LONG, BAD_ENVELOPE):    # qmail leaves those two to qmail-clean
-                    remove(intd_fd, intd)
-                    remove(mess_fd, mess)
-                raise
-            try:
-                os.link(intd, names.flat("todo", number))
-            except OSError as why:
-                if why.errno in EXHAUSTED:
-                    remove(intd_fd, intd)
-                    remove(mess_fd, mess)
-                raise Refused(NO_TODO) from None
-            try:
-                os.fsync(intd_fd)
-            except OSError:
-                # The name may or may not survive: taking it back could lose what was seen already.
-                raise Refused(WRITE_ERROR) from None
-        finally:
+            held = b"u%d\0p%d\0" % (caller.uid, caller.qp)
+            for piece in envelope:
+                write(intd_fd, held + piece)
+                held = b""
+            if held:
+                write(intd_fd, held)
+        except Refused as why:
+            if why.code not in (TOO_LONG, BAD_ENVELOPE):        # qmail leaves those two to qmail-clean
+                files.remove()
             os.close(intd_fd)
-    finally:
+            raise
+        except BaseException:
+            os.close(intd_fd)
+            raise
+        return files
+    except BaseException:
         os.close(mess_fd)
-    trigger.pull()
-    return number
+        raise
 
 
-def settle(mess_fd, intd_fd, flush):
-    """Both files are on the disk when this returns. Raises Refused."""
+def commit(batch, disk):
+    """S3 to S4 for each of the Files, which get their code; those with 0 are on the disk when this returns."""
+    for files in batch:
+        disk.start(files.mess)
+        disk.start(files.intd)
+    linked = []
+    for files in batch:
+        try:
+            settle(files, disk)
+            link(files)
+        except Refused as why:
+            files.code = why.code
+        else:
+            linked.append(files)
+    code = 0
     try:
-        flush(intd_fd)
-        os.fsync(mess_fd)
+        disk.commit([files.intd for files in linked])
     except OSError:
+        # The names may or may not survive: taking them back could lose what was seen already.
+        code = WRITE_ERROR
+    for files in linked:
+        files.code = code
+
+
+def settle(files, disk):
+    """Both files are on the disk by the time their name in todo is. Raises Refused."""
+    try:
+        disk.flush(files.intd)
+        disk.flush(files.mess)
+    except OSError:
+        files.remove()
         raise Refused(WRITE_ERROR) from None
+
+
+def link(files):
+    """The message is in todo/N. Raises Refused."""
+    try:
+        os.link(names.flat("intd", files.number), names.flat("todo", files.number))
+    except OSError as why:
+        if why.errno in EXHAUSTED:
+            files.remove()
+        raise Refused(NO_TODO) from None
 
 
 def open_mess(caller, now, groups):
@@ -172,20 +235,19 @@ def remove(fd, name):
             pass
 
 
-def copy(source, target, start, waiting):
-    """Write `start` and then everything that `source` delivers. Raises Refused."""
-    held = start                    # goes out with the first piece: one write for a small message
-    while True:
-        piece = read(source, waiting)
-        if held:
-            piece, held, last = held + piece, b"", not piece
-            write(target, piece)
-            if last:
-                return
-        elif piece:
-            write(target, piece)
-        else:
-            return
+def copy(pieces, target, start):
+    """Write `start` and then all the pieces. Raises Refused."""
+    for piece in pieces:            # `start` goes out with the first one: one write for a small message
+        write(target, start + piece if start else piece)
+        start = b""
+    if start:
+        write(target, start)
+
+
+def pieces(fd, waiting):
+    """Everything that descriptor `fd` delivers. Raises Refused."""
+    while piece := read(fd, waiting):
+        yield piece
 
 
 class Waiting:
@@ -221,23 +283,26 @@ def write(fd, data):
 
 
 def envelope_records(fd, waiting):
+    """The records of the envelope that descriptor `fd` delivers. Raises Refused."""
+    return records(pieces(fd, waiting))
+
+
+def records(data):
     """The records of an envelope as they go into intd: F first, then T…, in pieces.
 
-    Input: `F` sender NUL, `T` recipient NUL …, and one more NUL; what follows is not read on
+    Input, in pieces: `F` sender NUL, `T` recipient NUL …, and one more NUL; what follows is not read on
     purpose. Raises Refused: 91 for another letter, 11 for an address over 1002 bytes, 54 when it
     ends early.
     """
     held, expected = b"", b"F"
-    while True:
-        piece = read(fd, waiting)
-        if not piece:
-            raise Refused(READ_ERROR if not held or held[:1] == expected else BAD_ENVELOPE)
+    for piece in data:
         held += piece
         good, done, expected, held = take(held, expected)
         if good:
             yield good
         if done:
             return
+    raise Refused(READ_ERROR if not held or held[:1] == expected else BAD_ENVELOPE)
 
 
 def take(held, expected):

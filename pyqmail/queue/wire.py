@@ -3,8 +3,9 @@
 A sequenced-packet Unix socket, QMAILHOME/run/qmail-queue/socket. One connection a submission.
 Request: one packet b"QQ1" with exactly two descriptors, message and envelope, as qmail-queue has
 them on 0 and 1; b"QQ1C" asks that the caller's pid be the number of the submission (the
-program bin/qmail-queue, whose parent knows it by that pid). Answer: one packet b"CODE QP",
-qmail-queue's exit code and the number of the submission in decimal.
+program bin/qmail-queue, whose parent knows it by that pid). A small message comes whole, without descriptors:
+b"QQ2", four bytes that say how long the envelope is (big-endian), the envelope, the message. Answer: one packet
+b"CODE QP", qmail-queue's exit code and the number of the submission in decimal.
 """
 import os
 import sys
@@ -13,9 +14,12 @@ import _socket                      # the `socket` module costs 6 ms at start; s
 
 from ..base import home
 
-REQUEST, REQUEST_AS_PID = b"QQ1", b"QQ1C"
+REQUEST, REQUEST_AS_PID, WHOLE = b"QQ1", b"QQ1C", b"QQ2"
+HEAD = len(WHOLE) + 4               # bytes before the envelope of a whole message
+WHOLE_MAX = 1 << 16                 # bytes of a packet
 DIRECTORY = "run/qmail-queue"
 DESCRIPTOR = 4                      # bytes of a C int in SCM_RIGHTS; `array` would cost 2 ms at start
+RIGHTS = _socket.CMSG_SPACE(8 * DESCRIPTOR)
 LOST = 81                           # the service went away before it answered: nothing is known
 
 
@@ -56,9 +60,19 @@ def send_request(sock, message, envelope, as_pid=False):
         pass                        # refused already: the answer says why
 
 
+def whole(text, envelope):
+    """The packet of a message in memory; None if it is too large for one."""
+    packet = b"".join((WHOLE, len(envelope).to_bytes(4, "big"), envelope, text))
+    return packet if len(packet) <= WHOLE_MAX else None
+
+
 def receive_request(sock):
-    """(message, envelope, as_pid); None for anything that is not a request, its descriptors closed."""
-    data, ancillary, flags, _ = sock.recvmsg(16, _socket.CMSG_SPACE(8 * DESCRIPTOR))
+    """What a client wants: (message, envelope, as_pid) with two descriptors, or (text, envelope) in bytes. None for
+    anything that is not a request, its descriptors closed. Raises OSError."""
+    data, ancillary, flags, _ = sock.recvmsg(WHOLE_MAX, RIGHTS)
+    if not ancillary and not flags and data.startswith(WHOLE):
+        end = HEAD + int.from_bytes(data[len(WHOLE):HEAD], "big")
+        return (data[end:], data[HEAD:end]) if HEAD <= end <= len(data) else None
     fds = []
     for level, kind, content in ancillary:
         if (level, kind) == (_socket.SOL_SOCKET, _socket.SCM_RIGHTS):

@@ -10,32 +10,22 @@ import time
 
 import pytest
 
-from pyqmail.queue import service, wire
-
-
-class Listener:
-    """accept() gives what the test has put there."""
-
-    def __init__(self):
-        self.waiting = []
-
-    def accept(self):
-        return self.waiting.pop(), None
-
-    def close(self):
-        pass
+from pyqmail.base import accounts
+from pyqmail.queue import wire
+from pyqmail.queue import worker as service
 
 
 @pytest.fixture
 def worker(tmp_path, monkeypatch):
-    """A service.Worker in a queue directory, driven by hand: call(fds, packet) is one client's submission."""
+    """A Worker in a queue directory, driven by hand: call(fds, packet) is one client's submission."""
     for name in ("pid", "intd", "todo", "lock", *(f"mess/{part}" for part in range(23))):
         (tmp_path / name).mkdir(parents=True)
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(service.accounts, "private", lambda: None)
-    monkeypatch.setattr(service.accounts, "uid", {role: 70_000 + at for at, (role, _) in
-                                                  enumerate(service.accounts.ROLES)}.get)
-    return service.Worker(Listener(), os.getppid(), None)
+    monkeypatch.setattr(accounts, "private", lambda: None)
+    monkeypatch.setattr(accounts, "uid", {role: 70_000 + at for at, (role, _) in enumerate(accounts.ROLES)}.get)
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    yield service.Worker(listener, os.getppid())
+    listener.close()
 
 
 def call(worker, fds, packet=wire.REQUEST):
@@ -45,8 +35,8 @@ def call(worker, fds, packet=wire.REQUEST):
         ours.settimeout(30)
         ours.sendmsg([packet], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, b"".join(
             fd.to_bytes(4, "little") for fd in fds))] if fds else [])
-        worker.listener.waiting.append(theirs)
-        worker.accept()
+        worker.admit(theirs)
+        worker.turn([theirs.fileno()])
         answer = ours.recv(64)
         end = time.monotonic() + 30
         while worker.active:                # until its thread has let go of everything
@@ -122,7 +112,7 @@ def test_many_odd_submissions_leave_nothing_open(worker, tmp_path):
 
 
 def test_strangers_together_leave_the_network_its_places(worker):
-    qmaild, qmails = service.accounts.uid("qmaild"), service.accounts.uid("qmails")
+    qmaild, qmails = accounts.uid("qmaild"), accounts.uid("qmails")
     for stranger in range(1, 4):
         worker.active[stranger] = service.PER_STRANGER
         assert not worker.room(stranger)
@@ -152,8 +142,8 @@ def test_no_thread_to_be_had(worker, monkeypatch, capfd):
         shortage.setattr(service.threading, "Thread", Full)
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         wire.send_request(ours, 0, 0)
-        worker.listener.waiting.append(theirs)
-        worker.accept()
+        worker.admit(theirs)
+        worker.turn([theirs.fileno()])
         assert wire.receive_answer(ours) == (service.FULL, 0) and worker.active == {}
         ours.close()
     assert "unable to start a thread" in capfd.readouterr().err
