@@ -79,22 +79,23 @@ class Worker:
         self.sockets, self.share, self.table = listening, share, table
 
 
-def serve(name, listening, run, *, total, role):
+def serve(name, listening, run, *, total, role, at_most=PROCESSES):
     """Be the parent until SIGTERM. run(worker) is carried out in each worker. Returns 0.
 
     total: connections at once, over all workers: each has its share and stops accepting when it is
     used up, so that the next connection waits in the kernel or goes to a worker with room.
+    at_most: workers; there are not more than processors either.
     """
     reader, _ = sig.wake_pipe()
     asked = []
     sig.catch(sig.TERM, lambda: asked.append(sig.TERM))
     sig.catch(sig.HUP, lambda: asked.append(sig.HUP))
     sig.catch(sig.CHLD, lambda: None)
-    make_room(total)
+    make_room(total, at_most)
     if role is not None and os.geteuid() == 0:
         prot.become(*accounts.ids(role))
     sandbox.check(name)
-    table, count = gate.Table(total), processes(total)
+    table, count = gate.Table(total), processes(total, at_most)
     waiting = [Worker(listening, total // count + (n < total % count), table) for n in range(count)]
     running, not_before = {}, 0.0
     with selectors.DefaultSelector() as selector:
@@ -126,15 +127,15 @@ def serve(name, listening, run, *, total, role):
     return 0
 
 
-def processes(total):
+def processes(total, at_most=PROCESSES):
     """How many workers share the connections."""
-    return max(1, min(len(os.sched_getaffinity(0)), PROCESSES, total))
+    return max(1, min(len(os.sched_getaffinity(0)), at_most, total))
 
 
-def make_room(total):
+def make_room(total, at_most=PROCESSES):
     """Descriptors enough for a worker's share of so many connections. Root can have more than the hard limit: to be
     called before becoming somebody else."""
-    limits.descriptors(DESCRIPTORS * -(-total // processes(total)) + 64)
+    limits.descriptors(DESCRIPTORS * -(-total // processes(total, at_most)) + 64)
 
 
 def start(worker, run):

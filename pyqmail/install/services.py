@@ -27,6 +27,7 @@ NAMES = tuple(service.name for service in SERVICES)
 RULES = ("control/tcp.smtp", "control/tcp.pop3", "control/tcp.qmtp", "control/tcp.qmqp")
 SYSTEM_HOME = "/var/qmail"
 DEV_LOG = "/dev/log"
+FIRST_LOG = 3                       # the descriptor of the first of a logger's services
 PATH = b"/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
@@ -62,11 +63,13 @@ def by_syslog():
     return home.HOME == SYSTEM_HOME and os.path.exists(DEV_LOG)
 
 
-def logger(name):
-    """argv of the logger for a listener: syslog, or files below log/."""
-    if by_syslog():
-        return [os.fsencode(home.program("splogger")), os.fsencode(name)]
-    return [os.fsencode(home.program("qmail-log")), os.fsencode(home.path("log", name))]
+def logger(places):
+    """argv of the one logger of several services: syslog, or files below log/. places: {descriptor: service}."""
+    kept = by_syslog()
+    argv = [home.program("splogger" if kept else "qmail-log"), "--several"]
+    for fd, name in places.items():
+        argv += [str(fd), name if kept else home.path("log", name)]
+    return [os.fsencode(word) for word in argv]
 
 
 def log_place(name):
@@ -151,16 +154,18 @@ def start(service, log, prepare):
         os.close(null)
 
 
-def start_logger(name, reader, prepare):
-    """Fork and execute the logger of a service, as qmaill; it reads the descriptor `reader`."""
+def start_logger(readers, prepare):
+    """Fork and execute the logger, as qmaill. readers: {service: descriptor to read its lines from}."""
     def become_qmaill():
         prepare()
         prot.become(*accounts.ids("qmaill"))
         prot.no_new_privileges()
-    argv = logger(name)
+    places = dict(enumerate(readers, FIRST_LOG))
+    argv = logger(places)
     null = os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC)
     try:
-        return child.start(argv[0], argv, {0: reader, 1: null, 2: null}, cwd="/", env={b"PATH": PATH},
+        fds = {fd: readers[name] for fd, name in places.items()}
+        return child.start(argv[0], argv, {0: null, 1: null, 2: null, **fds}, cwd="/", env={b"PATH": PATH},
                            failed=errors.TEMPORARY, prepare=become_qmaill)
     finally:
         os.close(null)

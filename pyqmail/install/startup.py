@@ -1,6 +1,5 @@
 """Starting at boot: systemd's units, or an init script. And talking to systemd where it is in charge."""
 import os
-import shutil
 
 from ..base import home
 from . import commands, hier, services
@@ -20,6 +19,7 @@ def install(tell):
             commands.run("systemctl", "enable", *made)
     elif os.path.isdir(os.path.dirname(INIT)) and copy_missing("boot/qmail.init", INIT, 0o755):
         tell(f"made {INIT}")
+        import shutil               # 1 MB, for the installer only
         if shutil.which("update-rc.d", path=os.fsdecode(commands.PATH)):
             commands.run("update-rc.d", "qmail", "defaults")
 

@@ -1,8 +1,8 @@
 """Keeps the services running where no service manager does: `qmailctl start`.
 
 One process, small, root (or the private home's user), reading nothing but signals. A service that
-ends is started again, at most once a second; so is its logger, without losing a line, for the
-supervisor holds both ends of the pipe between them. SIGTERM: the services get SIGTERM, qmail-send
+ends is started again, at most once a second; so is the logger of them all, without losing a line, for
+the supervisor holds both ends of the pipes between them. SIGTERM: the services get SIGTERM, qmail-send
 finishes its deliveries, and when all have ended so does the supervisor.
 """
 import os
@@ -50,7 +50,8 @@ def as_new():
 
 class Supervisor:
     def __init__(self):
-        self.programs, self.loggers, self.ending = [], [], False
+        self.programs, self.readers, self.ending = [], {}, False
+        self.logger = Kept("the logger", lambda: services.start_logger(self.readers, as_new), False)
         self.wake, _ = sig.wake_pipe()
         sig.catch(sig.TERM, self.end)
         sig.catch(sig.CHLD, lambda: None)
@@ -62,10 +63,10 @@ class Supervisor:
             self.keep(service, own)
 
     def log_pipe(self, name):
-        """A logger of this name; returns the descriptor to write to."""
+        """A log of this name; returns the descriptor to write to."""
         reader, writer = os.pipe2(os.O_CLOEXEC)
         self.pipes += [reader, writer]
-        self.loggers.append(Kept(name, lambda: services.start_logger(name, reader, as_new), False))
+        self.readers[name] = reader
         return writer
 
     def keep(self, service, own):
@@ -83,14 +84,14 @@ class Supervisor:
                 os.kill(program.pid, sig.CONT)          # one that is paused could not end
         while any(program.pid for program in self.programs):
             self.wait()
-        self.end_loggers()
+        self.end_logger()
 
     def end(self):
         self.ending = True
 
     def start_due(self):
         now = time.monotonic()
-        for kept in (*self.loggers, *self.programs):
+        for kept in (self.logger, *self.programs):
             if not kept.pid and kept.due() <= now:
                 try:
                     kept.start()
@@ -99,29 +100,24 @@ class Supervisor:
 
     def wait(self):
         """Until something happens, and not beyond the next start that is due."""
-        idle = [kept.due() for kept in (*self.loggers, *self.programs) if not kept.pid]
+        idle = [kept.due() for kept in (self.logger, *self.programs) if not kept.pid]
         patience = max(0.0, min(idle) - time.monotonic()) if idle and not self.ending else None
         if select.select([self.wake], [], [], patience)[0]:
             sig.drain(self.wake)
         for pid, status in child.reap():
-            for kept in (*self.loggers, *self.programs):
+            for kept in (self.logger, *self.programs):
                 if kept.pid == pid:
                     kept.ended()
                     if not self.ending:
                         errors.say(f"qmailctl: warning: {kept.name} ended with status "
                                    f"{status}, starting it again")
 
-    def end_loggers(self):
-        """They end when nobody can write to them any more."""
+    def end_logger(self):
+        """It ends when nobody can write to it any more."""
         for fd in (2, *self.pipes):
             os.close(fd)
         deadline = time.monotonic() + 5
-        while any(logger.pid for logger in self.loggers) and time.monotonic() < deadline:
+        while self.logger.pid and time.monotonic() < deadline:
             select.select([self.wake], [], [], 0.1)
-            self.reap_loggers()
-
-    def reap_loggers(self):
-        for pid, _ in child.reap():
-            for logger in self.loggers:
-                if logger.pid == pid:
-                    logger.pid = 0
+            if any(pid == self.logger.pid for pid, _ in child.reap()):
+                self.logger.pid = 0

@@ -1,22 +1,24 @@
 """qmail-log: keep a log in files of bounded size.
 
     qmail-log DIRECTORY [SIZE [COUNT]]
+    qmail-log --several FD DIRECTORY [FD DIRECTORY …]
 
 Copies lines from descriptor 0 to DIRECTORY/current, each with the time (UTC) in front. When
 `current` has grown beyond SIZE bytes (default 1000000) it is renamed to its closing time and a
 new one is begun; of the old ones the COUNT latest (default 10) are kept. For machines without
-syslog; with one, splogger does this work. DIRECTORY is made if it is missing.
+syslog; with one, splogger does this work. DIRECTORY is made if it is missing. With --several one
+process keeps the logs of several programs, each with a descriptor of its own.
 
 A full disk stops nothing: lines that cannot be written are tried again, while the programs that
 write wait; that is qmail's way, too. Ends with 0 at end of file, 111 if it cannot begin.
 
-**Security**: uid qmaill, no rights beyond its directory; what it reads is written by programs of
+**Security**: uid qmaill, no rights beyond its directories; what it reads is written by programs of
 every role and may contain anything, so control characters become "?".
 """
 import os
 import time
 
-from ..base import errors, sandbox
+from ..base import errors, feeds, sandbox
 
 SIZE, COUNT = 1_000_000, 10
 LONGEST = 8192                      # bytes of one line; the rest goes into a line of its own
@@ -25,34 +27,23 @@ UNPRINTABLE = bytes.maketrans(bytes((*range(0, 9), *range(11, 32), 127)), b"?" *
 
 
 def main(argv):
-    if not 1 <= len(argv) <= 3 or not all(word.isdigit() for word in argv[1:]):
+    several = argv[:1] == [feeds.SEVERAL]
+    if several:
+        sources, settings = feeds.sources(argv), ()
+    else:
+        sources, settings = {0: argv[0]} if 1 <= len(argv) <= 3 else None, argv[1:]
+    if sources is None or not all(word.isdigit() for word in settings):
         errors.say("qmail-log: usage: qmail-log directory [size [count]]")
         return errors.PERMANENT
     os.umask(0o027)
-    try:
-        os.mkdir(argv[0])
-    except FileExistsError:
-        pass
-    os.chdir(argv[0])
-    sandbox.enter(sandbox.Files(write=(".",)))
-    log = Log(*map(int, argv[1:]))
-    for line in lines(0):
-        log.write(stamp(time.time()) + b" " + line.translate(UNPRINTABLE) + b"\n")
+    logs = {fd: Log(directory, *map(int, settings)) for fd, directory in sources.items()}
+    sandbox.enter(sandbox.Files(write=tuple(sources.values())))
+    for log in logs.values():
+        log.begin()
+    for fd, data in feeds.arriving(sources):
+        for line in logs[fd].lines(data):
+            logs[fd].write(stamp(time.time()) + b" " + line.translate(UNPRINTABLE) + b"\n")
     return 0
-
-
-def lines(fd):
-    """The lines read from fd, without newlines; one that is too long comes in pieces."""
-    rest = b""
-    while data := os.read(fd, 65536):
-        *complete, rest = (rest + data).split(b"\n")
-        for line in complete:
-            yield from pieces(line)
-        while len(rest) > LONGEST:
-            yield rest[:LONGEST]
-            rest = rest[LONGEST:]
-    if rest:
-        yield rest
 
 
 def pieces(line):
@@ -67,11 +58,32 @@ def stamp(now):
 
 
 class Log:
-    """The files of the directory we stand in."""
+    """The files of one directory, which is made if it is missing. Raises OSError."""
 
-    def __init__(self, size=SIZE, count=COUNT):
+    def __init__(self, directory, size=SIZE, count=COUNT):
         self.size, self.count = size, count
-        self.fd = open_current()
+        try:
+            os.mkdir(directory)
+        except FileExistsError:
+            pass
+        self.root = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        self.fd, self._rest = -1, b""
+
+    def begin(self):
+        """Open the file to write to. Raises OSError."""
+        self.fd = self.open_current()
+
+    def lines(self, data):
+        """The lines that are complete now, without newlines; one that is too long comes in pieces. data: what was
+        read, b"" at the end."""
+        *complete, self._rest = (self._rest + data).split(b"\n")
+        for line in complete:
+            yield from pieces(line)
+        while len(self._rest) > LONGEST:
+            yield self._rest[:LONGEST]
+            self._rest = self._rest[LONGEST:]
+        if not data and self._rest:
+            yield self._rest
 
     def write(self, line):
         """Append a line, however long it takes until there is room for it."""
@@ -86,17 +98,16 @@ class Log:
 
     def rotate(self):
         try:
-            os.rename(b"current", b"@" + stamp(time.time()))
-            fd = open_current()
+            os.rename(b"current", b"@" + stamp(time.time()), src_dir_fd=self.root, dst_dir_fd=self.root)
+            fd = self.open_current()
         except OSError as why:
             errors.say("qmail-log: warning: unable to begin a new file: ", errors.text(why))
             return                      # it goes on growing; the next line tries again
         os.close(self.fd)
         self.fd = fd
-        old = sorted(name for name in os.listdir(b".") if name.startswith(b"@"))
+        old = sorted(name for name in os.listdir(self.root) if name.startswith("@"))
         for name in old[:max(0, len(old) - self.count)]:
-            os.unlink(name)
+            os.unlink(name, dir_fd=self.root)
 
-
-def open_current():
-    return os.open(b"current", os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o640)
+    def open_current(self):
+        return os.open("current", os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o640, dir_fd=self.root)

@@ -30,6 +30,7 @@ from ..pop3 import apart, serve, session
 
 CHECKER = b"checkpassword qmail-pop3d Maildir"
 SESSIONS = 100                      # at once, without control/concurrencypop3
+FRONT = 1                           # accept workers: two lines a login, each worker 6 MB; passwords take the time
 ADDRESSES = ("0.0.0.0:110", "[::]:110")
 
 
@@ -98,11 +99,12 @@ def start_front(sockets, total, receiving, settings):
     def live():
         receiving.close()
         from ..pop3 import front                    # asyncio: only in the processes that use it
-        listening.make_room(total)
+        listening.make_room(total, FRONT)
         prot.become(*accounts.ids("qmaild"))
         prot.no_new_privileges()
         prot.die_with_parent(sig.TERM)
         if os.getppid() != parent:
             return errors.TEMPORARY
-        return listening.serve("qmail-popup", sockets, front.Front(*settings).run, total=total, role="qmaild")
+        return listening.serve("qmail-popup", sockets, front.Front(*settings).run, total=total, role="qmaild",
+                               at_most=FRONT)
     return child.fork(live)

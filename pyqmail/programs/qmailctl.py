@@ -48,7 +48,7 @@ import time
 
 from ..base import accounts, child, control, deadline, endpoint, errors, home, lock, pidfile, prot, sig
 from ..base.errors import Temporary
-from ..install import doctor, hands, services, startup, supervise
+from ..install import hands, services, startup, supervise
 from ..queue import look, suspects
 from ..rcptcheck import wire as rcptcheck
 
@@ -254,6 +254,7 @@ def answers(service):
         if sock is not None:
             sock.close()
         return sock is not None
+    from ..install import doctor    # 2 MB that the supervisor need not keep
     try:
         for address in services.addresses(service.name):
             socket.create_connection(doctor.reachable(address), 2).close()
@@ -359,6 +360,7 @@ def check(options):
         from ..install import repair    # only here
         services.check_owner()
         repair.run(say)
+    from ..install import doctor    # see answers()
     found = False
     for line in doctor.complaints():
         found = True

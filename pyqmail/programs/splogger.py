@@ -1,6 +1,7 @@
 """splogger: make entries in syslog.
 
-    splogger [TAG [FACILITY]]       lines on descriptor 0
+    splogger [TAG [FACILITY]]               lines on descriptor 0
+    splogger --several FD TAG [FD TAG …]    lines on each FD, in one process
 
 Sends each line to /dev/log as TAG (default "splogger") with the facility of that number (default 2,
 mail), preceded by the time as seconds.microseconds. Lines starting with "alert:" or "warning:" get
@@ -16,7 +17,7 @@ Source: splogger(8).
 import os
 import time
 
-from ..base import number, syslog
+from ..base import errors, feeds, number, syslog
 
 PIECE = 799                         # bytes; some syslogds cut what is longer
 PRINTABLE = bytes(byte if 32 <= byte <= 126 else 63 for byte in range(256))
@@ -49,19 +50,34 @@ class Lines:
         return line
 
 
-def main(argv):
-    tag = argv[0] if argv else b"splogger"
-    facility = number.leading(argv[1])[0] or 0 if len(argv) > 1 else syslog.MAIL
-    log = syslog.Syslog(tag, facility)
-    lines = Lines()
-    stamp, priority = b"", syslog.INFO
-    while True:
-        data = os.read(0, 65536)
-        for text, continued in lines.feed(data) if data else lines.end():
+class Source:
+    """The log of one program."""
+
+    def __init__(self, tag, facility=syslog.MAIL):
+        self._log, self._lines = syslog.Syslog(tag, facility), Lines()
+        self._stamp, self._priority = b"", syslog.INFO
+
+    def take(self, data):
+        """Send the lines that are complete now. data: what was read, b"" at the end."""
+        for text, continued in self._lines.feed(data) if data else self._lines.end():
             if not continued:
                 now = time.time_ns() // 1000
-                stamp = b"%d.%06d" % divmod(now, 1_000_000)
-                priority = next((value for start, value in PRIORITIES if text.startswith(start)), syslog.INFO)
-            log.send(priority, stamp + (b"+" if continued else b" ") + text)
-        if not data:
-            return 0
+                self._stamp = b"%d.%06d" % divmod(now, 1_000_000)
+                self._priority = next((value for start, value in PRIORITIES if text.startswith(start)), syslog.INFO)
+            self._log.send(self._priority, self._stamp + (b"+" if continued else b" ") + text)
+
+
+def main(argv):
+    if argv[:1] == [feeds.SEVERAL]:
+        tags = feeds.sources(argv)
+        if tags is None:
+            errors.say("splogger: usage: splogger [tag [facility]]")
+            return errors.PERMANENT
+        logs = {fd: Source(tag) for fd, tag in tags.items()}
+    else:
+        tag = argv[0] if argv else b"splogger"
+        facility = number.leading(argv[1])[0] or 0 if len(argv) > 1 else syslog.MAIL
+        logs = {0: Source(tag, facility)}
+    for fd, data in feeds.arriving(logs):
+        logs[fd].take(data)
+    return 0
