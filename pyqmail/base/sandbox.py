@@ -10,6 +10,7 @@ for long-lived processes, before they have threads.
 
 Source: landlock(7), seccomp(2); numbers of Linux's headers.
 """
+import errno
 import os
 import sys
 
@@ -62,13 +63,18 @@ class Files:
     """Which files may be opened, removed, made and executed: those named here and what is below them. Whatever does
     not exist is passed over. Python's own code can be read in any case.
 
-    write: read, too; make, remove and change files. change: read, and write to files that are there. remove: list a
-    directory and remove files. run: execute. names: list directories."""
+    write: read, too; make, remove and change files. link: the same, and links and renames from one of these to another.
+    sockets: like write, and Unix sockets to listen on. change: read, and write to files that are there. remove: list a
+    directory and remove files. run: execute. names: list directories.
 
-    def __init__(self, *, read=(), write=(), change=(), remove=(), run=(), names=()):
+    The first version of Landlock permits no link between directories, whatever the rules; with it `link` means that
+    every file can be used."""
+
+    def __init__(self, *, read=(), write=(), link=(), sockets=(), change=(), remove=(), run=(), names=()):
+        self.links = bool(link)
         self.rules = [(path, rights) for paths, rights in (
             ((*code(), "/dev/urandom"), READ), (("/dev/null",), READ | WRITE_FILE), (read, READ), (write, WRITE),
-            (change, CHANGE), (remove, REMOVE), (run, RUN), (names, READ_DIR)) for path in paths]
+            (link, WRITE | REFER), (sockets, WRITE | MAKE_SOCK), (change, CHANGE), (remove, REMOVE), (run, RUN), (names, READ_DIR)) for path in paths]
 
 
 def code():
@@ -117,9 +123,10 @@ def control_places():
 
 def interpreter():
     """What must be executable for a program in Python to run."""
-    found = [os.path.realpath(sys.executable or "/usr/bin/python3")]
-    with open("/proc/self/maps", encoding="utf-8", errors="replace") as f:
-        return [*found, *{line.split()[-1] for line in f if "/ld-" in line}]
+    program = os.path.realpath(sys.executable or "/usr/bin/python3")
+    with open(program, "rb") as f:
+        head = f.read(4096)         # of an ELF file; it names its loader there
+    return [program, *(word for word in head.split(b"\0") if word.startswith(b"/") and b"/ld" in word)]
 
 
 def enter(files, *, sockets=(), tcp=False, forks=False, execs=False):
@@ -165,6 +172,8 @@ def restrict(libc, files, tcp):
     version = landlock_version(libc)
     if version <= 0:
         return "Landlock"
+    if files and files.links and REFER > VERSIONS[min(version, max(VERSIONS))]:
+        files = None
     known = 2 * VERSIONS[min(version, max(VERSIONS))] - 1
     words = (known if files else 0, (BIND_TCP | CONNECT_TCP * (not tcp)) * (version >= TCP_FROM),
              (ABSTRACT_SOCKETS | SIGNALS) * (version >= SCOPES))
@@ -180,6 +189,8 @@ def restrict(libc, files, tcp):
         for path, rights in files.rules if files else ():
             allow(libc, ruleset, path, rights & known)
         if libc.syscall(ctypes.c_long(RESTRICT_SELF), ctypes.c_int(ruleset), ctypes.c_uint32(0)) != 0:
+            if ctypes.get_errno() == errno.E2BIG:
+                return ""           # as often as can be: what takes over from what takes over … is confined already
             raise OSError(ctypes.get_errno(), "landlock_restrict_self")
     finally:
         os.close(ruleset)

@@ -150,10 +150,11 @@ class Authenticator:
             return b"authorization failed"
         enter(found)
         prot.not_dumpable()
-        sandbox.enter(None)
+        directory = self.checker[2] if len(self.checker) > 2 else None
+        sandbox.enter(sandbox.Files(link=places(directory) if directory else ()))
         if self.verbose:
             errors.say(NAME, ": login: ", quoted(name), f" from {peer.ip}")
-        serve.transact(serve.Client(0, 1), self.checker[2] if len(self.checker) > 2 else None)
+        serve.transact(serve.Client(0, 1), directory)
         return None
 
     def other_checker(self, login, peer):
@@ -167,6 +168,11 @@ class Authenticator:
         if status < 0:
             return b"aack, child crashed"
         return b"authorization failed" if status else None
+
+
+def places(directory):
+    """A Maildir, and its parts, which may be links to elsewhere."""
+    return (directory, *(os.path.join(directory, part) for part in (b"new", b"cur", b"tmp")))
 
 
 def in_process(words):

@@ -1,4 +1,5 @@
-"""What a process may still do that talks to strangers and submits their mail: the workers of SMTP, QMTP and QMQP."""
+"""What a process may still do that talks to strangers and submits their mail: the workers of SMTP, QMTP and QMQP.
+And what the queue service may."""
 from socket import AF_INET, AF_INET6, AF_UNIX
 
 from ..base import home, sandbox
@@ -18,3 +19,11 @@ def confined():
              "run": program(),
              "names": (home.HOME,)}         # Python looks there for our package
     return sandbox.Confined(files, sockets=(AF_UNIX, AF_INET, AF_INET6), forks=True, execs=True)
+
+
+def keeper():
+    """Be confined from here on, as the queue service: four directories of the queue and its own socket. It starts
+    nothing but itself, should its guardian die. Working directory: queue/. Raises OSError."""
+    files = {"link": ("pid", "intd", "todo", "mess"), "change": ("lock",), "sockets": (home.path(wire.DIRECTORY),),
+             "read": ("/etc", home.path("bin")), "run": program(), "names": (home.HOME, ".")}
+    sandbox.enter(sandbox.Files(**files), sockets=(AF_UNIX,), forks=True, execs=True)

@@ -1,8 +1,8 @@
 """The queue service: qmail-queue for everybody who may not write into the queue himself.
 
-**Security**: uid qmailq, in queue/, no rights beyond. Linux ignores set-uid on scripts, so the
-program that qmail makes set-uid qmailq is a service here. It reads two descriptors of strangers
-(message, envelope) and never looks at their contents beyond the envelope's record letters. Who
+**Security**: uid qmailq, in queue/, no rights beyond, and confined to four directories of it. Linux ignores
+set-uid on scripts, so the program that qmail makes set-uid qmailq is a service here. It reads two descriptors of
+strangers (message, envelope) and never looks at their contents beyond the envelope's record letters. Who
 the caller is comes from the kernel (SO_PEERCRED).
 
 Two processes: a guardian that owns the listening socket and starts the worker again should it
@@ -19,6 +19,7 @@ import time
 
 from ..base import child, errors, home, prot, sig
 from . import wire
+from .confined import keeper
 from .worker import Worker
 
 QUEUE_TRIES = 300                   # times 0.1 s until a missing queue/ is an error
@@ -27,6 +28,7 @@ QUEUE_TRIES = 300                   # times 0.1 s until a missing queue/ is an e
 def serve(follow=None):
     """Be the service until SIGTERM, or until process `follow` is gone. Returns the exit status."""
     enter_queue()
+    keeper()
     os.umask(0o033)
     wake_reader, wake_writer = sig.wake_pipe()
     ends = []

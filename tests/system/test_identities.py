@@ -125,7 +125,7 @@ def test_what_the_queue_service_holds(everybody):
     for process in (guardian, worker):
         assert [process.fds[fd] for fd in range(3)] == [NULL, LOG, LOG]
     holds(guardian, NULL, LOG, LOG, "pipe", "pipe", "[pidfd]", "run/qmail-queue/lock", sockets=1)
-    holds(worker, NULL, LOG, LOG, "pipe", "pipe", sockets=1)
+    holds(worker, NULL, LOG, LOG, "pipe", "pipe", EVENTS, sockets=1)
 
 
 def test_what_the_smtp_side_holds(everybody):
