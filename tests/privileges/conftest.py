@@ -187,7 +187,7 @@ class Place:
 KINDS = {
     "qmailctl": "qmailctl supervise", "qmail-log": "qmail-log", "qmail-send": "qmail-send",
     "qmail-clean": "qmail-clean",
-    "qmail-rspawn": "qmail-rspawn", "lspawn": "qmail-lspawn", "resolver": "qmail-lspawn, look-ups",
+    "rguardian": "qmail-rspawn, guardian", "qmail-rspawn": "qmail-rspawn", "lspawn": "qmail-lspawn", "resolver": "qmail-lspawn, look-ups",
     "warm": "qmail-local", "guardian": "qmail-queue, guardian", "service": "qmail-queue, worker",
     "smtpd": "qmail-smtpd", "smtpworker": "qmail-smtpd worker", "rcptcheck": "qmail-rcptcheck",
     "rcptfront": "qmail-rcptcheck, front", "rcptresolver": "qmail-rcptcheck, look-ups",

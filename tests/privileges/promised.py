@@ -28,7 +28,7 @@ UIDS = {
     "root": ("qmailctl supervise", "qmail-lspawn", "qmail-rcptcheck", "qmail-popup, authenticator"),
     "qmails": ("qmail-send",),
     "qmailq": ("qmail-clean", "qmail-queue, guardian", "qmail-queue, worker"),
-    "qmailr": ("qmail-rspawn",),
+    "qmailr": ("qmail-rspawn, guardian", "qmail-rspawn"),
     "qmailp": ("qmail-lspawn, look-ups", "qmail-rcptcheck, front", "qmail-rcptcheck, look-ups"),
     "qmaill": ("qmail-log",),
     "qmaild": ("qmail-smtpd", "qmail-smtpd worker", "qmail-qmtpd", "qmail-qmtpd worker", "qmail-popup",
@@ -38,7 +38,8 @@ UIDS = {
     "the domain's owner": ("qmail-local of a domain", "qmail-rcptcheck look of a domain"),
 }
 # others of the same uid may look into these: they hold nothing that those do not have anyway
-OPEN = ("qmail-send", "qmail-clean", "qmail-queue, guardian", "qmail-queue, worker", "qmail-rspawn", "qmail-log",
+OPEN = ("qmail-send", "qmail-clean", "qmail-queue, guardian", "qmail-queue, worker", "qmail-rspawn, guardian", "qmail-rspawn",
+        "qmail-log",
         "a .qmail command")
 
 
@@ -75,6 +76,7 @@ QMAILQ = can("""rcd: queue/ | queue/pid/ | queue/intd/ | queue/todo/ | queue/loc
     rw: queue/mess/message; r: queue/lock/tcpto; w: queue/lock/trigger""")
 QMAILS = can("""rcd: queue/bounce/ | queue/info/ | queue/local/ | queue/remote/ | run/qmail-send/; r: queue/lock/tcpto;
     rw: queue/info/message | queue/remote/message | queue/lock/sendmutex | queue/lock/trigger""")
+QMAILR = "rw: queue/lock/tcpto; w: queue/lock/trigger"
 QMAILP = "rcd: run/qmail-rcptcheck/"
 USER = "rcd: ~user/ | ~user/Maildir/new/"
 ALIAS = "rcd: alias/ | ~alias/Maildir/new/; rw: alias/.qmail-list"
@@ -90,7 +92,8 @@ BY_UID = {                          # what uids and modes give
     "qmail-local as alias": can(ANYBODY, NOFILES, ALIAS),
     "qmail-local of a domain": can(ANYBODY, OWNER),
     "a .qmail command": can(ANYBODY, USER),
-    "qmail-rspawn": can(NO_RIGHTS, QMAIL, "rw: queue/lock/tcpto; w: queue/lock/trigger"),
+    "qmail-rspawn, guardian": can(NO_RIGHTS, QMAIL, QMAILR),
+    "qmail-rspawn": can(NO_RIGHTS, QMAIL, QMAILR),
     "qmail-queue, guardian": can(NO_RIGHTS, NOFILES, QMAILQ),
     "qmail-queue, worker": can(NO_RIGHTS, NOFILES, QMAILQ),
     "qmail-log": can(NO_RIGHTS, NOFILES, "rcd: log/ | log/send/; rw: log/send/current"),
@@ -121,7 +124,19 @@ PYTHON = "r: pyqmail/ | pyqmail/base/prot.py"
 SUBMITTING = can(PYTHON, """r: bin/ | control/ | run/qmail-queue/ | run/qmail-rcptcheck/ | /etc/ | users/ | run/ |
     run/qmail-send/ | alias/ | log/ | log/send/ | bin/qmail-send | control/me | /etc/passwd;
     o: run/qmail-queue/socket | run/qmail-rcptcheck/socket | UDP; c: new processes""")
+KEEPING = can(PYTHON, """r: queue/ | queue/lock/ | bin/ | control/ | users/ | run/ | run/qmail-rcptcheck/ |
+    run/qmail-send/ | alias/ | log/ | log/send/ | /etc/ | queue/lock/tcpto | bin/qmail-send | /etc/passwd;
+    rcd: queue/pid/ | queue/intd/ | queue/todo/ | queue/mess/ | run/qmail-queue/; rw: queue/mess/message;
+    w: queue/lock/trigger; o: run/qmail-queue/socket | run/qmail-rcptcheck/socket; c: new processes""")
+TOGETHER = {"qmail-queue, guardian", "qmail-queue, worker"}     # confined before one forks the other
 CONFINED = {                        # what base/sandbox.py leaves of that
+    "qmail-send": can(PYTHON, QMAILS, """r: queue/ | queue/todo/ | queue/lock/ | queue/mess/ | bin/ | control/ | users/ |
+        run/ | run/qmail-queue/ | alias/ | /etc/ | queue/mess/message | bin/qmail-send | control/me | /etc/passwd;
+        o: run/qmail-queue/socket; c: new processes"""),
+    "qmail-rspawn": can(PYTHON, """r: queue/mess/ | bin/ | control/ | /etc/ | queue/mess/message | bin/qmail-send |
+        control/me | /etc/passwd; rw: queue/lock/tcpto; o: TCP connections | UDP"""),
+    "qmail-queue, guardian": KEEPING,
+    "qmail-queue, worker": KEEPING,
     "qmail-clean": can(PYTHON, "rd: queue/pid/ | queue/intd/ | queue/todo/ | queue/mess/"),
     "qmail-lspawn, look-ups": narrowed("qmail-lspawn, look-ups", {*GIVEN_UP, "new processes"}),
     "qmail-log": can(PYTHON, "rcd: log/send/; rw: log/send/current"),
@@ -135,7 +150,7 @@ CONFINED = {                        # what base/sandbox.py leaves of that
     "qmail-rcptcheck look of a domain": narrowed("qmail-rcptcheck look of a domain", GIVEN_UP),
     "qmail-popup worker": can(PYTHON, """r: control/ | control/me;
         o: run/qmail-queue/socket | run/qmail-rcptcheck/socket"""),
-    "qmail-pop3d": narrowed("qmail-pop3d", ALONE),
+    "qmail-pop3d": can(PYTHON, "rcd: ~user/Maildir/new/"),
 }
 ROLES = {**BY_UID, **CONFINED}
 UID = {role: uid for uid, roles in UIDS.items() for role in roles}
@@ -148,7 +163,7 @@ def letters(role, target, table=CONFINED):
     if other not in ROLES:
         return table.get(role, BY_UID[role]).get(target, "")
     if role in table and table is CONFINED:     # root has power over what it has forked, others over themselves
-        within = other == role or UID[role] == "root" and other.startswith(role)
+        within = other == role or UID[role] == "root" and other.startswith(role) or {role, other} == TOGETHER
         return "" if not within else "sp" if UID[role] == "root" else "s"
     if UID[role] == "root":
         return "sp"
