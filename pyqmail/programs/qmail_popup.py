@@ -87,7 +87,6 @@ def listen(options):
     front = start_front(sockets, total, receiving, (host, sending, per_ip, verbose))
     for sock in (sending, *sockets):
         sock.close()
-    authenticator.warm(checker)
     return authenticator.Authenticator(receiving, checker, total, per_ip, verbose=verbose).run(front)
 
 

@@ -3,7 +3,6 @@
 Names are relative to queue/. For whoever may read it: qmails, root. A message that ends while it is looked at is as
 one that was never there.
 """
-import fnmatch
 import os
 import time
 from collections import namedtuple
@@ -39,6 +38,7 @@ def matches(found, wanted, now):
 
 
 def like(address, pattern):
+    import fnmatch                  # 1 MB: the supervisor, which is qmailctl, has this module
     return fnmatch.fnmatchcase(address.lower(), pattern.lower())
 
 
