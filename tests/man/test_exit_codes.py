@@ -94,7 +94,7 @@ CASES = (
     case("qmailctl", 0, "help"), case("qmailctl", 1, "reload"), case("qmailctl", 100, "x"),
     case("qmailctl", 111, "start", user=NOBODY),
     case("sendmail", 100, "-Z"), case("sendmail", 111, "a@b", change={"bin/qmail-inject": "no program\n"}),
-    case("splogger", 0),
+    case("splogger", 0), case("splogger", 100, "--several"),
     case("dotqmail2valias", 255),
     case("vadddomain", 0), case("vadddomain", 111, "a.example", "pw", change=BROKEN),
     case("vaddaliasdomain", 255), case("vaddaliasdomain", 111, "a.example", "b.example", change=BROKEN),

@@ -54,3 +54,30 @@ def test_usage(tmp_path):
         done = subprocess.run([f"{ROOT}/bin/qmail-log", *arguments], stdin=subprocess.DEVNULL, capture_output=True)
         assert done.returncode == 100 and b"usage" in done.stderr
     assert log(tmp_path / "no" / "where", b"x\n").returncode == 111
+
+
+def test_one_process_keeps_several_logs(tmp_path):
+    """Each line in the log of its descriptor, to the last one without a newline; it ends when all have ended."""
+    pipes = [os.pipe() for _ in range(3)]
+    words = [word for (reader, _), name in zip(pipes, "abc") for word in (str(reader), str(tmp_path / name))]
+    logger = subprocess.Popen([f"{ROOT}/bin/qmail-log", "--several", *words], pass_fds=[reader for reader, _ in pipes],
+                              stdin=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    for reader, _ in pipes:
+        os.close(reader)
+    for number, (_, writer) in enumerate(pipes):
+        os.write(writer, b"one of %d\nhalf" % number)
+    os.close(pipes[1][1])
+    for number in (0, 2):
+        os.write(pipes[number][1], b" and half\n")
+        os.close(pipes[number][1])
+    assert logger.communicate(timeout=60) == (None, b"") and logger.returncode == 0
+    ends = {"a": "half and half", "b": "half", "c": "half and half"}
+    for number, name in enumerate("abc"):
+        assert re.fullmatch(rf"{TIME} one of {number}\n{TIME} {ends[name]}\n", current(tmp_path / name).decode())
+
+
+def test_usage_of_several(tmp_path):
+    for words in ([], ["0"], ["0", "a", "1"], ["x", "a"], ["0x", "a"], ["0", "a", "0", "b"], ["0", ""]):
+        done = subprocess.run([f"{ROOT}/bin/qmail-log", "--several", *words], stdin=subprocess.DEVNULL,
+                              capture_output=True, cwd=tmp_path)
+        assert done.returncode == 100 and b"usage" in done.stderr and os.listdir(tmp_path) == []

@@ -1,4 +1,5 @@
 """splogger: lines to datagrams."""
+import os
 import socket
 
 import pytest
@@ -64,3 +65,28 @@ def test_a_restarted_daemon_gets_the_next_line(tmp_path):
 @pytest.mark.parametrize("facility, start", [(2, b"<22>"), (16, b"<134>"), (0, b"<6>"), (127, b"<1022>"), (128, b"<14>")])
 def test_facilities(facility, start):
     assert syslog.Syslog(b"t", facility)._record(syslog.INFO, b"x").startswith(start)
+
+
+def test_several_sources_have_tags_and_lines_of_their_own(monkeypatch):
+    sent = []
+    monkeypatch.setattr(syslog.Syslog, "_transmit", lambda log, record: sent.append(record.split(b" ", 3)[3]) or True)
+    monkeypatch.setattr(syslog.time, "strftime", lambda form: "Nov 22 00:00:00")
+    pipes = {name: os.pipe() for name in ("one", "two")}
+    for name, (_, writer) in pipes.items():
+        os.write(writer, b"alert: %b\nhalf" % name.encode())
+    os.close(pipes["one"][1])
+    os.write(pipes["two"][1], b" and half\n")
+    os.close(pipes["two"][1])
+    words = [word for name, (reader, _) in pipes.items() for word in (b"%d" % reader, name.encode())]
+    try:
+        assert splogger.main([b"--several", *words]) == 0
+    finally:
+        for reader, _ in pipes.values():
+            os.close(reader)
+    told = sorted((tag, text.split(b" ", 1)[1]) for tag, text in (record.split(b": ", 1) for record in sent))
+    assert told == [(b"one", b"alert: one"), (b"one", b"half"), (b"two", b"alert: two"), (b"two", b"half and half")]
+
+
+def test_usage_of_several(capfd):
+    assert splogger.main([b"--several", b"0"]) == 100
+    assert "usage" in capfd.readouterr().err
