@@ -64,7 +64,7 @@ class CQmail:
     def start(self):
         with open(self.log, "ab") as log:
             self.mail = subprocess.Popen([f"{self.home}/bin/qmail-start", "./Maildir/", "/bin/cat"], cwd="/", stdout=log,
-                                         stdin=subprocess.DEVNULL)
+                                         stdin=subprocess.DEVNULL, env={"PATH": f"{self.home}/bin:/usr/bin:/bin"})
             self.server = subprocess.Popen(
                 ["tcpserver", "-H", "-R", "-l", "0", "-c", str(INCOMING), "-u", uid("qmaild"), "-g", uid("qmaild", "-g"),
                  "127.0.0.1", str(self.smtp), f"{self.home}/bin/qmail-smtpd"], stdin=subprocess.DEVNULL, stderr=log,
