@@ -4,8 +4,10 @@ A peer says which processes are its own: a function that gives a program's name 
 """
 import contextlib
 import os
+import time
 
 TICK = 1000 / os.sysconf("SC_CLK_TCK")          # ms
+INTERVAL = 0.2                                  # s between two looks at memory
 
 
 def pids(program_of):
@@ -93,13 +95,19 @@ class Peak:
     """The most memory (MiB, resident) that any single process has had, as far as it was seen by look()."""
 
     def __init__(self, program_of):
-        self.program_of, self.most = program_of, 0
+        self.program_of, self.most, self.next = program_of, 0, 0
         for pid in pids(program_of):
             with contextlib.suppress(OSError), open(f"/proc/{pid}/clear_refs", "w", encoding="ascii") as f:
                 f.write("5")                    # what was before does not count
 
+    def watch(self):
+        """look(), not more often than is cheap."""
+        if time.monotonic() > self.next:
+            self.look()
+            self.next = time.monotonic() + INTERVAL
+
     def look(self):
         for pid in pids(self.program_of):
             with contextlib.suppress(OSError), open(f"/proc/{pid}/status", encoding="utf-8", errors="replace") as f:
-                self.most = max(self.most, *(int(line.split()[1]) / 1024 for line in f if line.startswith("VmHWM:")))
+                self.most = max([self.most, *(int(line.split()[1]) / 1024 for line in f if line.startswith("VmHWM:"))])
         return self.most

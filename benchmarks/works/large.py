@@ -15,5 +15,5 @@ class Large(Work):
     def round(self, bench, peer):
         messages, size = bench.amount(40, 2), bench.amount(SIZE, SIZE // 10)
         peak = processes.Peak(peer.program)
-        found = deliver(bench, peer, messages, size=size, sessions=10, each=peak.look)
+        found = deliver(bench, peer, messages, size=size, sessions=10, each=peak.watch)
         return {**found, "megabytes": found["rate"] * size / 1e6, "peak": peak.look()}
