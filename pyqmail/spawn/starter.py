@@ -75,9 +75,11 @@ class Guardian:
     def _take(self, sock):
         """One request; False when there will be no more."""
         try:
-            data, fds, _, _ = socket.recv_fds(sock, REQUEST_MAX, 3, socket.MSG_CMSG_CLOEXEC)
+            data, fds, _, _ = socket.recv_fds(sock, REQUEST_MAX, 3)
         except OSError:
             return False
+        for fd in fds:
+            os.set_inheritable(fd, False)       # recv_fds() passes no flags on
         words = data.split(b"\0")
         if len(words) == len(fds) == 3:
             self._run(words, *fds)
