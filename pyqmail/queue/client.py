@@ -92,7 +92,7 @@ class Submission:
         if program is not None or not home.ours("qmail-queue"):
             self._open(os.fsencode(home.program("qmail-queue")) if program is None else program)
         else:
-            self._kept = []
+            self._kept = bytearray()
 
     def _open(self, program=None):
         """Make the pipes, and give them to the program, or to the service if that is there. Raises OSError."""
@@ -153,15 +153,15 @@ class Submission:
         """What is to be written to `message` now that these bytes of the message have come: b"" while they are kept."""
         if self._kept is None:
             return data
-        self._kept.append(data)
+        self._kept += data
         Submission.kept_by_all += len(data)
-        if sum(map(len, self._kept)) <= KEPT and Submission.kept_by_all <= KEPT_MAX:
+        if len(self._kept) <= KEPT and Submission.kept_by_all <= KEPT_MAX:
             return b""
         return self._kept_no_more()
 
     def _kept_no_more(self):
         """Everything kept, which from here on goes through a pipe."""
-        data, self._kept = b"".join(self._kept), None
+        data, self._kept = bytes(self._kept), None
         Submission.kept_by_all -= len(data)
         try:
             self._open()
@@ -188,7 +188,7 @@ class Submission:
         if self.broken:
             self._drop()
             return b""
-        packet = wire.whole(b"".join(self._kept), b"".join(envelope(sender, recipients)))
+        packet = wire.whole(self._kept, b"".join(envelope(sender, recipients)))
         if packet is not None and self._send(packet):
             self._drop()
             return b""
@@ -218,7 +218,7 @@ class Submission:
 
     def _drop(self):
         if self._kept is not None:
-            Submission.kept_by_all -= sum(map(len, self._kept))
+            Submission.kept_by_all -= len(self._kept)
             self._kept = None
 
     def send_envelope(self, sender, recipients):

@@ -1,6 +1,7 @@
 """qmail-smtpd as a listening server: what its parent sets up and how a worker lives."""
 import asyncio
 import os
+import socket
 
 from ..base import control, errors, gate, home, limits, listen, prot, sig
 from ..base.received import Client
@@ -15,12 +16,15 @@ ADDRESSES = ["0.0.0.0:25", "[::]:25"]
 RULES = "control/tcp.smtp.cdb"
 TOTAL = 100                         # connections at once
 TOTAL_MAX = 10_000
+UNREAD = 65_536                     # bytes of replies that the kernel keeps for a client; it would go up to megabytes
 REFUSED_TIMEOUT = 60                # s, for clients that RBLSMTPD turns away
 
 
 def serve(verbose=False):
     """Listen until SIGTERM. Raises Temporary for what cannot be bound or read."""
     listening = listen.sockets("smtplisten", ADDRESSES)
+    for sock in listening:          # connections have it from them
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, UNREAD)
     total = max(1, min(control.number("concurrencyincoming", TOTAL), TOTAL_MAX))
     os.umask(0o022)
 
