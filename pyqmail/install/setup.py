@@ -12,7 +12,8 @@ from ..auth import poppasswd
 from ..base import accounts, home
 from ..base.errors import Temporary, text
 from ..users import passwd
-from . import commands, dependencies, hands, hier, interpreter, mailboxes, manual, services, settings, startup, users
+from . import (commands, dependencies, hands, hier, interpreter, mailboxes, manual, onefile, services, settings, startup,
+               users)
 
 PRIVATE_HOME = "~/pyqmail-home"
 RULES = '127.:allow,RELAYCLIENT=""\n::1:allow,RELAYCLIENT=""\n:allow\n'
@@ -50,6 +51,8 @@ class Setup:
             dependencies.share(self.venv)
         dependencies.install(self.source, python, self.tell)
         commands.run(python, "-IS", "-m", "compileall", "-q", home.path("pyqmail"))
+        for program, modules in onefile.PROGRAMS.items():
+            commands.run(python, "-ISXutf8", home.path("pyqmail/install/onefile.py"), program, *modules)
         self.configure()
         if self.system_wide:
             self.join_system()
