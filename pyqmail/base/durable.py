@@ -28,14 +28,15 @@ class Disk:
         os.fsync(fd)
 
     def commit(self, fds):
-        """The files' newest names are on the disk, and so is what flush() left to do. Raises OSError."""
+        """The files' newest names are on the disk, and so is what flush() left to do for them, which has been called
+        for each. Raises OSError."""
         for fd in fds:
             os.fsync(fd)
 
 
 class Journal(Disk):
-    """On ext4 and XFS: contents without a commit, and one commit for many names, given in the order in which they
-    were made: whatever commits the last one commits what came before it."""
+    """On ext4 and XFS: contents without a commit, and one commit for many files. fsync of a file commits what the
+    journal has had until that file's own last change; so that one is touched after all others are written."""
 
     def __init__(self, libc):
         import ctypes               # see best()
@@ -57,8 +58,11 @@ class Journal(Disk):
     def commit(self, fds):
         if not fds:
             return
-        for fd in fds[-1:] if self._ordered(fds[-1]) else fds:
-            os.fsync(fd)
+        if not self._ordered(fds[-1]):
+            super().commit(fds)
+            return
+        os.utime(fds[-1])
+        os.fsync(fds[-1])
 
 
 def best():

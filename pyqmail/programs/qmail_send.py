@@ -35,6 +35,7 @@ from ..send.controls import Controls, Reread
 from ..send.deliveries import Deliveries
 from ..send.finish import BOUNCES, Finisher
 from ..send.hands import Hands
+from ..send.known import Known
 from ..send.restart import Entry
 from ..send.scheduler import Due, latest
 from ..send.sweep import Sweep
@@ -48,7 +49,7 @@ ROUNDS = 64                         # steps of each kind a turn, before reports 
 SLACK = 1                           # s added to every wait for a due time
 LONGEST_WAIT = 60                   # s; then the clock is looked at: it may have been set
 PAUSE = 10                          # s, the whole program, after trouble that blocks everything
-PREPROCESSORS, SYNCERS = 12, 4  # threads; started when needed
+PREPROCESSORS, SYNCERS = 3, 4   # threads; started when needed. While one syncs a batch, another makes the next
 SWITCH = 0.0005                     # s a thread may compute while the loop wants to
 
 
@@ -139,17 +140,18 @@ class Sender:
         queue = os.open(".", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
         self.preprocessors, self.syncers, self.bouncers = pools = [
             Pool(threads, self.wake) for threads in (PREPROCESSORS, SYNCERS, BOUNCES)]
-        self.pools, self.done, self.hands = pools, Due(), Hands(log)
+        self.pools, self.done, self.hands, known = pools, Due(), Hands(log), Known()
         self.cleaner = Cleaner(self.clean_lost)
         self.deliveries = Deliveries(self.clock, log, controls, channels, self.done, self.syncers,
-                                     lambda: self.ending, self.pause, self.hands)
-        self.finisher = Finisher(self.clock, log, self.bouncers, self.cleaner, controls, self.done, queue, self.hands)
+                                     lambda: self.ending, self.pause, self.hands, known)
+        self.finisher = Finisher(self.clock, log, self.bouncers, self.cleaner, controls, self.done, queue, self.hands,
+                                 known)
         self.entry = Entry(self.clock, log, channels, self.done, self.pause, self.hands,
                            controls.lifetime)
         self.entry.everything()
         self.deliveries.status()
         self.todo = Todo(self.clock, log, self.preprocessors, self.cleaner, controls, channels, self.done, queue,
-                         self.pause, self.finisher.injecting, self.hands)
+                         self.pause, self.finisher.injecting, self.hands, known)
         self.sweep = Sweep(self.clock, log, self.cleaner, self.pause)
         for one in channels.values():
             try:

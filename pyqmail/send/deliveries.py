@@ -27,12 +27,12 @@ READ = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC
 
 class Deliveries:
     """channels: {"local": Channel, "remote": Channel}. done: Due, gets messages without channel files.
-    pool: for syncing failure texts. ending(): True once qmail-send is asked to end. hands: Hands."""
+    pool: for syncing failure texts. ending(): True once qmail-send is asked to end. hands: Hands. known: Known."""
 
-    def __init__(self, clock, log, controls, channels, done, pool, ending, pause, hands):
+    def __init__(self, clock, log, controls, channels, done, pool, ending, pause, hands, known):
         self._clock, self._log, self._controls, self._channels = clock, log, controls, channels
         self._done, self._pool, self._ending, self._pause = done, pool, ending, pause
-        self._hands, self.births = hands, Births(clock)
+        self._known, self._hands, self.births = known, hands, Births(clock)
         self._passes = set()        # (channel, message number) of those under way
         self._most_passes = sum(channel.limit for channel in channels.values())
         self._serial = 0
@@ -90,6 +90,7 @@ class Deliveries:
             return False
         self._hands.loop(number)
         if number in self._hands.aside:
+            self._known.forget(number)
             self._hands.leave(number, lambda number: channel.due.add(self._clock.now(), number))
             return True
         path = names.split(channel.name, number)
@@ -98,7 +99,7 @@ class Deliveries:
         except OSError:
             self._defer(channel, number, now, path)
             return True
-        info = envelope.info(number)
+        info = self._known.info(number)
         if info is None:
             os.close(fd)
             self._defer(channel, number, now, names.split("info", number))
@@ -181,8 +182,7 @@ class Deliveries:
             letter, text = b"D", text + TOO_OLD
         if letter == b"K":
             self._log.say(messages.outcome(delivery.serial, b"success", text))
-            self._mark(channel, delivery)
-            self._close(channel, job)
+            self._succeeded(channel, delivery)
         elif letter == b"D":
             self._log.say(messages.outcome(delivery.serial, b"failure", text))
             self._fail(channel, delivery, text)
@@ -192,6 +192,15 @@ class Deliveries:
             self._close(channel, job)
         channel.release(number)
         self.status()
+
+    def _succeeded(self, channel, delivery):
+        """Note it. The last recipient of a file needs no mark if the file goes now."""
+        job = delivery.job
+        if job.complete and job.left == job.references == 1:
+            self._close(channel, job, delivery)
+        else:
+            self._mark(channel, delivery)
+            self._close(channel, job)
 
     def _mark(self, channel, delivery):
         number = delivery.job.number
@@ -228,8 +237,9 @@ class Deliveries:
             self._log.say(messages.warning("trouble fsyncing", names.flat("bounce", delivery.job.number)))
         self._close(channel, delivery.job)
 
-    def _close(self, channel, job):
-        """One reference less; at the last one the file is finished or waits for its next time."""
+    def _close(self, channel, job, last=None):
+        """One reference less; at the last one the file is finished or waits for its next time. last: the Delivery
+        that was the last one to do, if it is not marked."""
         job.references -= 1
         if job.references:
             return
@@ -237,17 +247,20 @@ class Deliveries:
         self._hands.passed(channel.name, job.number)
         self._hands.passed("loop", job.number)
         due = job.retry
-        if job.complete and not job.left:
+        if job.complete and job.left == (last is not None):
             path = names.split(channel.name, job.number)
             try:
                 os.unlink(path)
             except OSError:
+                if last is not None:
+                    self._mark(channel, last)
                 self._log.say(messages.warning("unable to unlink", path, messages.LATER))
                 due = self._clock.now() + RETRY
             else:
                 if not self._other_is_there(channel, job.number):
                     self._done.add(self._clock.now(), job.number)
                 return
+        self._known.forget(job.number)
         channel.due.add(due, job.number)
 
     def _other_is_there(self, channel, number):

@@ -9,7 +9,7 @@ import errno
 import os
 
 from ..base import child
-from ..queue import envelope, names
+from ..queue import names
 from ..queue.client import Submission
 from . import messages, sweep
 from .bounce import Bounce
@@ -21,11 +21,12 @@ NO_PROCESS = (errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE)
 
 
 class Finisher:
-    """done: Due of the messages that have no channel file, as far as anybody knows. hands: Hands."""
+    """done: Due of the messages that have no channel file, as far as anybody knows. hands: Hands. known: Known."""
 
-    def __init__(self, clock, log, pool, cleaner, controls, done, queue, hands):
+    def __init__(self, clock, log, pool, cleaner, controls, done, queue, hands, known):
         self._clock, self._log, self._pool, self._cleaner = clock, log, pool, cleaner
-        self._controls, self._done, self._queue, self._hands = controls, done, queue, hands
+        self._controls, self._done, self._queue, self._hands, self._known = (
+            controls, done, queue, hands, known)
         self._waiting = collections.deque()     # numbers that have a bounce and wait for their turn
         self.injecting = set()      # bounces that qmail-queue has not answered yet
 
@@ -54,13 +55,14 @@ class Finisher:
     def _finish(self, number):
         self._hands.loop(number)
         if number in self._hands.aside:
+            self._known.forget(number)
             self._hands.leave(number, lambda number: self._done.add(self._clock.now(), number))
             return
         try:
             if self._finished_already(number):
                 return
             bounce = names.flat("bounce", number)
-            info = envelope.info(number)
+            info = self._known.info(number)
             if info is None:
                 self._later(number)
             elif not exists(bounce):
@@ -84,6 +86,7 @@ class Finisher:
                 or exists(names.flat("todo", number)) or not exists(names.split("info", number)))
 
     def _later(self, number):
+        self._known.forget(number)
         self._done.add(self._clock.now() + RETRY, number)
 
     # ------------------------------------------------------------ the bounce
@@ -141,6 +144,7 @@ class Finisher:
             self._later(number)
             return
         self._hands.ended(number)
+        self._known.forget(number)
         self._cleaner.request("foop", number, lambda answer: sweep.complain(self._log, number, answer))
 
 

@@ -1,7 +1,8 @@
-"""From todo to info, local and remote: the envelope of a new message is sorted by channel.
+"""From todo to info, local and remote: the envelopes of new messages are sorted by channel.
 
-Runs in a worker thread: it waits for the disk, many messages at a time, while the loop goes on delivering.
-A list of a million recipients passes through in pieces.
+The loop makes the files, and a thread waits for the disk, meanwhile deliveries go on: for a thread that makes system
+calls beside a busy loop each call costs two turns of the interpreter's lock. Messages that came together get to
+the disk together, with one commit. A long list is wholly a thread's, and passes through in pieces.
 
 What must stay true:
 - As long as todo/N exists, info/N, local/N and remote/N mean nothing and are made anew; so an
@@ -13,52 +14,138 @@ Source: qmail's INTERNALS (S4 → S5), recorded logs for the order of steps and 
 """
 import os
 from collections import namedtuple
+from contextlib import nullcontext
 
-from ..base import netio, number as numbers
+from ..base import durable, netio, number as numbers
 from ..queue import envelope, names
 from . import messages
 
-Preprocessed = namedtuple("Preprocessed", "number lines channels uid")
+Preprocessed = namedtuple("Preprocessed", "number lines channels uid sender birth")
 Preprocessed.__doc__ = """lines: for the log, in order. channels: a tuple of the channels that have
-recipients; None if something went wrong and todo/N waits for the next scan. uid: who queued it."""
+recipients; None if something went wrong and todo/N waits for the next scan. uid: who queued it. sender, birth: as info has
+them; sender is None if the envelope had none."""
 
+LONG = 1 << 14                      # bytes of an envelope; the loop does not go through longer ones
 HELD = 1 << 16                      # bytes of recipients collected before they are written
 READ = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC
 CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+KINDS = ("info", "local", "remote")
 
 
 class Trouble(Exception):
     """A step failed; its text goes into the log as a warning."""
 
 
-def preprocess(number, routing, queue, flush=os.fsync):
-    """Sort todo/N by channel. routing: a rewrite.Routing. queue: descriptor of queue/. flush(fd): puts a
-    file's data on the disk, its metadata at the latest with the next fsync of a file written after it."""
-    lines, files, uid = [], {}, 0
+def prepare(batch, routing, queue, during=nullcontext):
+    """Make the files of these messages: ([Message], the numbers that were left, beginning with a long list).
+
+    routing: a rewrite.Routing. queue: descriptor of queue/. during(number): a context for the time in which
+    that message's envelope is read."""
+    done = []
+    for at, number in enumerate(batch):
+        message = Message(number)
+        try:
+            with during(number):
+                message.sort(routing, queue, LONG)
+        except Long:
+            return done, batch[at:]
+        done.append(message)
+    return done, []
+
+
+def prepare_long(number, routing, queue, during=nullcontext):
+    """The Message of a list of any length."""
+    message = Message(number)
+    with during(number):
+        message.sort(routing, queue, None)
+    return message
+
+
+def write_out(batch, disk):
+    """Put all files of these Messages on the disk; [Preprocessed]."""
     try:
-        uid = _preprocess(number, routing, queue, flush, lines, files)
-        channels = tuple(channel for channel in ("local", "remote") if channel in files)
-    except Trouble as why:
-        lines.append(messages.warning(str(why)))
-        channels = None
+        for message in batch:
+            for file in message.files.values():
+                disk.start(file.fd)
+        for message in batch:
+            message.attempt(lambda message=message: [file.flush_to(disk) for file in message.in_order()])
+        written = [message for message in batch if message.files]
+        try:
+            disk.commit([file.fd for message in written for file in message.in_order()])
+        except OSError:
+            for message in written:
+                message.fail(f"trouble fsyncing {message.in_order()[-1].path}")
+        return [message.result() for message in batch]
     finally:
+        for message in batch:
+            message.close()
+
+
+class Long(Exception):
+    """The envelope is too long."""
+
+
+class Message:
+    """A message on its way. lines: see Preprocessed; files: {kind: _File}."""
+
+    def __init__(self, number):
+        self.number, self.lines, self.files, self.uid, self.failed = number, [], {}, 0, False
+        self.sender, self.birth = None, 0
+
+    def attempt(self, step):
+        """Carry out step(); what goes wrong is this message's trouble only. True if nothing did."""
+        try:
+            step()
+            return True
+        except Long:
+            raise
+        except Trouble as why:
+            self.fail(str(why))
+        except Exception as why:        # no memory, a bug
+            self.fail(f"unable to preprocess {names.flat('todo', self.number)}: {why!r:.300}")
+        return False
+
+    def fail(self, what):
+        self.lines.append(messages.warning(what))
+        self.failed = True
+        self.close()
+
+    def close(self):
+        files, self.files = self.files, {} if self.failed else self.files
         for file in files.values():
-            os.close(file.fd)
-    return Preprocessed(number, lines, channels, uid)
+            file.close()
 
+    def in_order(self):
+        return [self.files[kind] for kind in KINDS if kind in self.files]
 
-def _preprocess(number, routing, queue, flush, lines, files):
-    todo = names.flat("todo", number)
-    with _Step("unable to open", todo):
-        fd = os.open(todo, READ, dir_fd=queue)
-    try:
-        mess = names.split("mess", number)
+    def result(self):
+        channels = None if self.failed else tuple(kind for kind in KINDS[1:] if kind in self.files)
+        return Preprocessed(self.number, self.lines, channels, self.uid, self.sender, self.birth)
+
+    # ------------------------------------------------------------ the envelope
+
+    def sort(self, routing, queue, limit):
+        """Make the files, not on the disk yet. Raises Long if the envelope has more than `limit` bytes."""
+        self.attempt(lambda: self._open_and_sort(names.flat("todo", self.number), routing, queue, limit))
+
+    def _open_and_sort(self, todo, routing, queue, limit):
+        with _Step("unable to open", todo):
+            fd = os.open(todo, READ, dir_fd=queue)
+        try:
+            if limit is not None and os.fstat(fd).st_size > limit:
+                raise Long
+            self._sort(todo, fd, routing, queue)
+        finally:
+            os.close(fd)
+
+    def _sort(self, todo, fd, routing, queue):
+        mess = names.split("mess", self.number)
         with _Step("unable to stat", mess):
             size = os.stat(mess, dir_fd=queue).st_size
         for kind in ("local", "remote", "info"):
-            _remove(names.split(kind, number), queue)
-        info = files["info"] = _File(names.split("info", number), queue)
-        lines.append(messages.new_msg(number))
+            _remove(names.split(kind, self.number), queue)
+        info = self._create("info", queue)
+        self.lines.append(messages.new_msg(self.number))
         uid = pid = 0
         records = envelope.records(fd, HELD)
         while True:
@@ -69,29 +156,26 @@ def _preprocess(number, routing, queue, flush, lines, files):
             letter = record[:1]
             if letter == b"T":
                 channel, address = routing.route(record[1:])
-                file = files.get(channel)
-                if file is None:
-                    file = files[channel] = _File(names.split(channel, number), queue)
+                file = self.files.get(channel) or self._create(channel, queue)
                 file.put(b"T%b\0" % address)
             elif letter == b"F":
+                self.sender = record[1:] if self.sender is None else self.sender
                 info.put(record + b"\0")
-                info.flush()
-                lines.append(messages.info_msg(number, size, record[1:], pid, uid))
+                info.write()
+                self.lines.append(messages.info_msg(self.number, size, record[1:], pid, uid))
             elif letter == b"u":
-                uid = numbers.unsigned(record[1:])
+                self.uid = uid = numbers.unsigned(record[1:])
             elif letter == b"p":
                 pid = numbers.unsigned(record[1:])
             else:
                 raise Trouble(f"unknown record type in {todo}")
-    finally:
-        os.close(fd)
-    *others, last = [files[kind] for kind in ("info", "local", "remote") if kind in files]
-    for file in others:
-        file.flush()
-        file.sync(flush)
-    last.flush()                    # after the others' data: so its commit is theirs, or a later one
-    last.sync(os.fsync)
-    return uid
+        for file in self.in_order():
+            file.write()
+        self.birth = os.fstat(info.fd).st_mtime_ns // 1_000_000_000
+
+    def _create(self, kind, queue):
+        file = self.files[kind] = _File(names.split(kind, self.number), queue)
+        return file
 
 
 class _Step:
@@ -127,16 +211,22 @@ class _File:
         self._held, self._size = [], 0
 
     def put(self, record):
-        if self._size > HELD:       # before adding: something is always left for the last flush
-            self.flush()
+        if self._size > HELD:       # before adding: something is always left for the last write
+            self.write()
         self._held.append(record)
         self._size += len(record)
 
-    def flush(self):
-        data, self._held, self._size = b"".join(self._held), [], 0
-        with _Step("trouble writing to", self.path):
-            netio.write_all(self.fd, data)
+    def write(self):
+        if self._held:
+            data, self._held, self._size = b"".join(self._held), [], 0
+            with _Step("trouble writing to", self.path):
+                netio.write_all(self.fd, data)
 
-    def sync(self, flush):
+    def flush_to(self, disk):
         with _Step("trouble fsyncing", self.path):
-            flush(self.fd)
+            disk.flush(self.fd)
+
+    def close(self):
+        if self.fd >= 0:
+            os.close(self.fd)
+            self.fd = -1

@@ -44,6 +44,11 @@ class Pool:
         """True if collect() has something to hand back."""
         return bool(self._finished)
 
+    @property
+    def free(self):
+        """True if submit() finds a thread without work, or makes one."""
+        return self.active < self.threads
+
     def submit(self, then, function, *arguments):
         """Have a thread call function(*arguments); collect() will call then(result, exception), one
         of which is None."""

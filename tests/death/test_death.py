@@ -8,7 +8,7 @@ from tests.system.conftest import make_system, people     # noqa: F401
 pytestmark = [pytest.mark.root, pytest.mark.system]
 
 DEATHS = {
-    "qmail-smtpd": ("sendmsg socket", "write pipe", "sendto socket"),
+    "qmail-smtpd": ("recvfrom socket", "connect", "sendto socket"),
     "queue service": ("link mess/", "openat intd/", "fsync", "link.* todo/", "openat lock/trigger", "sendto"),
     "qmail-queue": ("link.* todo/", "exit_group"),
     "qmail-send": ("unlink.* local/", "openat local/", "fsync .*/remote/", "pwrite64 .*/local/", "unlink.* local/",

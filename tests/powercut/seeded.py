@@ -6,7 +6,7 @@ call that waits for the disk, removed, or an order of two steps, turned round.
 import ast
 import collections
 
-SYNCS = ("fsync", "flush", "sync", "sync_directory")
+SYNCS = ("fsync", "flush", "flush_to", "sync", "sync_directory", "commit")
 LOOKED_AT = 3                       # load runs without a finding before a bug counts as not found
 
 
@@ -80,24 +80,23 @@ BUGS = [
     # ------------------------------------------------------------ qmail-queue
     bug("queue-mess", without("queue/insert.py", "settle", 2), "the text of an accepted message",
         kinds=["later", "far", "bounce", "maildir"]),
-    bug("queue-name", without("queue/insert.py", "insert"), "the name in todo; C qmail leaves it out", soon=0.9,
+    bug("queue-name", without("queue/insert.py", "commit"), "the name in todo; C qmail leaves it out", soon=0.9,
         parts=["smtp", "stalls"], pause=0.2),
-    bug("queue-envelope", both(without("queue/insert.py", "settle", 1), without("queue/insert.py", "insert")),
+    bug("queue-envelope", both(without("queue/insert.py", "settle", 1), without("queue/insert.py", "commit")),
         "the envelope", parts=["smtp", "stalls"], soon=0.9, pause=0.2),
     bug("queue-envelope-first", without("queue/insert.py", "settle", 1),
         "nothing promised: the fsync after the link has it too. It keeps a name in todo from standing for half an "
         "envelope", matters=False),
     bug("queue-order", instead("queue/insert.py", (
-        "                settle(mess_fd, intd_fd, flush)\n", ""), (
-        "                os.fsync(intd_fd)\n",
-        "                settle(mess_fd, intd_fd, flush)\n                os.fsync(intd_fd)\n")),
+        "            settle(files, disk)\n            link(files)\n",
+        "            link(files)\n            settle(files, disk)\n")),
         "nothing promised: the answer waits for all of it. Linked last, a name in todo means a whole message",
         matters=False),
     # ------------------------------------------------------------ qmail-send
-    bug("send-others", without("send/preprocess.py", "_preprocess", 1), "info, or local beside remote", pause=0.1),
-    bug("send-last", without("send/preprocess.py", "_preprocess", 2), "the last of info, local, remote", pause=0.1),
-    bug("send-todo-order", both(without("send/preprocess.py", "_preprocess", 2),
-                                without("send/preprocess.py", "_preprocess", 1)),
+    bug("send-others", without("send/preprocess.py", "write_out", 1), "info, local, remote", pause=0.1),
+    bug("send-last", without("send/preprocess.py", "write_out", 2), "the names of info, local, remote", pause=0.1),
+    bug("send-todo-order", both(without("send/preprocess.py", "write_out", 2),
+                                without("send/preprocess.py", "write_out", 1)),
         "todo goes before info, local and remote are on the disk", pause=0.1),
     bug("send-end-order", instead("send/finish.py", (
         '        path = names.split("info", number)\n        try:\n            os.unlink(path)\n',

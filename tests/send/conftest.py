@@ -40,6 +40,8 @@ class DirectPool:
     def __init__(self):
         self.finished, self.active = [], 0
 
+    free = True
+
     def submit(self, then, function, *arguments):
         result = error = None
         try:

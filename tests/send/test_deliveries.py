@@ -5,6 +5,7 @@ import pytest
 
 from pyqmail.send.channel import Channel
 from pyqmail.send.deliveries import PARKED_MAX, TOO_OLD, TURN, Deliveries
+from pyqmail.send.known import Known
 from pyqmail.send.scheduler import Due
 from pyqmail.spawn import wire
 
@@ -36,7 +37,7 @@ class System:
         self.spawners = {"local": Spawner("local", limits[0]), "remote": Spawner("remote", limits[1], width)}
         self.channels = {name: spawner.channel for name, spawner in self.spawners.items()}
         self.deliveries = Deliveries(clock, log, controls, self.channels, self.done, pool, lambda: self.ending, pause,
-                                     hands)
+                                     hands, Known())
 
     def due(self, name, *numbers):
         for number in numbers:

@@ -10,6 +10,7 @@ from pyqmail.send.channel import Channel
 from pyqmail.send.deliveries import Deliveries
 from pyqmail.send.finish import Finisher
 from pyqmail.send.hands import SPACING, Hands
+from pyqmail.send.known import Known
 from pyqmail.send.restart import Entry
 from pyqmail.send.scheduler import Due
 from pyqmail.send.todo import Todo
@@ -146,7 +147,7 @@ def test_suspects_are_preprocessed_alone_and_first(start, queue, clock, log, poo
     asked = []
     cleaner = SimpleNamespace(request=lambda kind, number, answered: asked.append((number, answered)))
     channels = {name: Channel(name, -1, -1, 10) for name in ("local", "remote")}
-    todo = Todo(clock, log, pool, cleaner, controls, channels, Due(), queue.fd, None, set(), start())
+    todo = Todo(clock, log, pool, cleaner, controls, channels, Due(), queue.fd, None, set(), start(), Known())
     for expected in (1001, 1002):
         for _ in range(3):
             todo.step(True)
@@ -172,7 +173,7 @@ def test_what_is_set_aside_is_not_touched(start, queue, clock, log, pool, contro
     hands = start()
     assert hands.aside == {1001: "todo", 1002: "local"}
     channels = {name: Channel(name, -1, -1, 10) for name in ("local", "remote")}
-    todo = Todo(clock, log, pool, None, controls, channels, Due(), queue.fd, pausing, set(), hands)
+    todo = Todo(clock, log, pool, None, controls, channels, Due(), queue.fd, pausing, set(), hands, Known())
     todo.step(True)
     assert not todo.under_way
     entry = Entry(clock, log, channels, Due(), pausing, hands, 604_800)
@@ -210,7 +211,7 @@ def held(start, queue, clock, log, pool, controls, pausing):
     queue.write("local", 1001, b"Ta\0Tb\0", 0)
     hands, done = start(), Due()
     channels = {name: Channel(name, -1, -1, 10) for name in ("local", "remote")}
-    deliveries = Deliveries(clock, log, controls, channels, done, pool, lambda: False, pausing, hands)
+    deliveries = Deliveries(clock, log, controls, channels, done, pool, lambda: False, pausing, hands, Known())
     file = suspects.File(f"/proc/self/fd/{hands._file.fd}")
     mark = suspects.mark(1001)
     found = SimpleNamespace(
@@ -218,7 +219,7 @@ def held(start, queue, clock, log, pool, controls, pausing):
         entry=Entry(clock, log, channels, done, pausing, hands, 604_800), change=file.change,
         stage=lambda: {stage for stage, number in file.read() if number == 1001},
         finisher=Finisher(clock, log, pool, SimpleNamespace(crowded=False, request=lambda *words: None), controls, done,
-                          queue.fd, hands))
+                          queue.fd, hands, Known()))
 
     def hold():
         file.change(lambda entries: entries | {(suspects.HOLD, 1001): (mark, suspects.TRIES)})

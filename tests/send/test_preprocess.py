@@ -3,17 +3,40 @@ import os
 
 import pytest
 
+from pyqmail.base import durable
 from pyqmail.send import preprocess as module
-from pyqmail.send.preprocess import preprocess
+from pyqmail.send.preprocess import prepare, prepare_long, write_out
 
 MESS = b"Subject: hi\n\nbody\n"
 ROOT_SEES_ALL = pytest.mark.skipif(os.geteuid() == 0, reason="root is refused nothing")
 
 
-def run(queue, controls, todo, flush=os.fsync):
+class Watched(durable.Disk):
+    """Says when it does what; flush(fd) is the test's."""
+
+    def __init__(self, flush=None):
+        self.steps, self._flush = [], flush
+
+    def flush(self, fd):
+        self.steps.append("flush " + os.readlink(f"/proc/self/fd/{fd}").split("/")[-3])
+        if self._flush:
+            self._flush(fd)
+
+    def commit(self, fds):
+        self.steps.append("commit")
+
+
+def run(queue, controls, todo, disk=None):
     queue.write("mess", 1001, MESS)
     queue.write("todo", 1001, todo)
-    return preprocess(1001, controls.routing, queue.fd, flush)
+    return alone(queue, controls, disk)
+
+
+def alone(queue, controls, disk=None):
+    ready, left = prepare([1001], controls.routing, queue.fd)
+    assert left == []
+    [result] = write_out(ready, disk or durable.Disk())
+    return result
 
 
 def test_recipients_are_sorted_by_channel(queue, controls):
@@ -52,13 +75,13 @@ def test_odd_envelopes(queue, controls, todo, lines, channels):
 
 def test_without_message(queue, controls):
     queue.write("todo", 1001, b"Fs@a\0")
-    assert preprocess(1001, controls.routing, queue.fd) == (
-        1001, [b"warning: unable to stat mess/12/1001"], None, 0)
+    assert alone(queue, controls) == (
+        1001, [b"warning: unable to stat mess/12/1001"], None, 0, None, 0)
     assert queue.read("info", 1001) is None
 
 
 def test_without_todo(queue, controls):
-    assert preprocess(1001, controls.routing, queue.fd).lines == [b"warning: unable to open todo/1001"]
+    assert alone(queue, controls).lines == [b"warning: unable to open todo/1001"]
 
 
 @ROOT_SEES_ALL
@@ -66,7 +89,7 @@ def test_info_cannot_be_created(queue, controls):
     os.chmod(queue.root / "info/12", 0o500)
     result = run(queue, controls, b"Fs@a\0Tb@r\0")
     os.chmod(queue.root / "info/12", 0o700)
-    assert result == (1001, [b"warning: unable to create info/12/1001"], None, 0)
+    assert result == (1001, [b"warning: unable to create info/12/1001"], None, 0, None, 0)
 
 
 def test_a_list_longer_than_memory_should_hold(queue, controls, monkeypatch):
@@ -79,21 +102,57 @@ def test_a_list_longer_than_memory_should_hold(queue, controls, monkeypatch):
     assert sorted(stored.split(b"\0")[:-1]) == sorted(b"T" + recipient for recipient in recipients)
 
 
-def test_order_of_reaching_the_disk(queue, controls, monkeypatch):
-    """The file synced last gets its last bytes after the data of the others is on the disk."""
-    sizes = []
+def test_order_of_reaching_the_disk(queue, controls):
+    """One commit, after the contents of all files of all messages."""
+    for number in (1001, 1002):
+        queue.write("mess", number, MESS)
+        queue.write("todo", number, b"Fs@a\0Tb@me.example\0Tc@r\0")
+    disk = Watched()
+    ready, left = prepare([1001, 1002], controls.routing, queue.fd)
+    results = write_out(ready, disk)
+    assert [result.channels for result in results] == [("local", "remote")] * 2 and left == []
+    assert disk.steps == ["flush info", "flush local", "flush remote"] * 2 + ["commit"]
 
-    def flush(fd):
-        sizes.append((os.readlink(f"/proc/self/fd/{fd}").split("/")[-3],
-                      queue.path("remote", 1001).stat().st_size))
-    monkeypatch.setattr(module.os, "fsync", lambda fd: sizes.append("fsync"))
-    run(queue, controls, b"Fs@a\0Tb@me.example\0Tc@r\0", flush)
-    assert sizes == [("info", 0), ("local", 0), "fsync"]
+
+def test_trouble_of_one_is_nobody_elses(queue, controls):
+    for number, todo in (1001, b"Fs@a\0Tc@r\0"), (1002, b"\0"), (1004, b"Fs@a\0Tc@r\0"):
+        queue.write("mess", number, MESS)
+        queue.write("todo", number, todo)
+    ready, left = prepare([1001, 1002, 1003, 1004], controls.routing, queue.fd)
+    results = write_out(ready, durable.Disk())
+    assert [result.channels for result in results] == [("remote",), None, None, ("remote",)] and left == []
+
+
+def test_long_lists_keep_nobody_waiting(queue, controls, monkeypatch):
+    monkeypatch.setattr(module, "LONG", 100)
+    for number in range(1001, 1006):
+        queue.write("mess", number, MESS)
+        queue.write("todo", number, b"Fs@a\0Tc@r\0" * (20 if number in (1003, 1004) else 1))
+    ready, left = prepare(list(range(1001, 1006)), controls.routing, queue.fd)
+    assert [message.number for message in ready] == [1001, 1002] and left == [1003, 1004, 1005]
+    write_out(ready, durable.Disk())
+    assert prepare(left, controls.routing, queue.fd) == ([], left)
+    [result] = write_out([prepare_long(1003, controls.routing, queue.fd)], durable.Disk())
+    assert result.channels == ("remote",) and queue.read("remote", 1003) == b"Tc@r\0" * 20
+
+
+def test_a_commit_that_fails_is_everybodys(queue, controls):
+    def commit(fds):
+        raise OSError(5, "input/output error")
+    disk = durable.Disk()
+    disk.commit = commit
+    for number in (1001, 1002):
+        queue.write("mess", number, MESS)
+        queue.write("todo", number, b"Fs@a\0Tc@r\0")
+    ready, _ = prepare([1001, 1002], controls.routing, queue.fd)
+    results = write_out(ready, disk)
+    assert [result.channels for result in results] == [None, None]
+    assert all(b"trouble fsyncing" in result.lines[-1] for result in results)
 
 
 def test_sync_trouble_leaves_todo(queue, controls):
     def flush(fd):
         raise OSError(5, "input/output error")
-    result = run(queue, controls, b"Fs@a\0Tc@r\0", flush)
+    result = run(queue, controls, b"Fs@a\0Tc@r\0", Watched(flush))
     assert result.channels is None
     assert result.lines[-1] == b"warning: trouble fsyncing info/12/1001"

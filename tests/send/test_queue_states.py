@@ -8,6 +8,7 @@ from pyqmail.queue import names
 from pyqmail.send.channel import Channel
 from pyqmail.send.cleaner import Cleaner
 from pyqmail.send.finish import Finisher
+from pyqmail.send.known import Known
 from pyqmail.send.restart import Entry
 from pyqmail.send.scheduler import Due
 from pyqmail.send.sweep import SWEEP_EVERY, Sweep
@@ -89,7 +90,7 @@ def test_a_missing_directory_is_waited_for(queue, entry):
 @pytest.fixture
 def finisher(clock, log, pool, clean, controls, queue, hands):
     done = Due()
-    finisher = Finisher(clock, log, pool, clean, controls, done, queue.fd, hands)
+    finisher = Finisher(clock, log, pool, clean, controls, done, queue.fd, hands, Known())
     finisher.done = done
     return finisher
 
@@ -191,7 +192,7 @@ def test_an_orphan_is_not_asked_for_twice(queue, clock, log, clean, pausing):
 
 @pytest.fixture
 def todo(clock, log, pool, clean, controls, channels, queue, pausing, injecting, hands):
-    return Todo(clock, log, pool, clean, controls, channels, Due(), queue.fd, pausing, injecting, hands)
+    return Todo(clock, log, pool, clean, controls, channels, Due(), queue.fd, pausing, injecting, hands, Known())
 
 
 @pytest.fixture
@@ -308,11 +309,11 @@ def test_a_full_todo_goes_in_batches(queue, todo, pool, clean):
     handed = []
     while not handed or todo.scanning:
         todo.step(False)
-        handed.append(pool.active)
+        handed.append(sum(map(todo.busy, range(1, 101))))
         pool.collect()
         while clean._waiting:
             clean.answer(b"+")
-    assert sum(handed) == 100 and max(handed) == 32
+    assert sum(handed) == 100 and max(handed) == 16
 
 
 def test_names_that_are_no_numbers(queue, todo, pool, log):
