@@ -20,7 +20,7 @@ OURS = "pyqmail"
 
 class Part:
     """One figure of a round, by its `key`. bar, hope: of the ratio to the peer, or of our own figure if `absolute`.
-    less: less is better, and the ratio is the other way round."""
+    A hope may be words. less: less is better, and the ratio is the other way round."""
 
     def __init__(self, key, title, unit, bar=None, hope=None, *, less=False, absolute=False):
         self.key, self.title, self.unit, self.bar, self.hope = key, title, unit, bar, hope
@@ -84,7 +84,7 @@ class Bench:
         return full if self.full else smallest
 
     def versions(self):
-        return {name: peer.version for name, peer in self._peers.items()}
+        return {name: peer.version for name, peer in self._peers.items() if peer.version}
 
     def run(self, work, rounds):
         """[{peer: {key: figure}}, …]"""

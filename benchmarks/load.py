@@ -25,16 +25,12 @@ class Failed(Exception):
     """A peer did not do its work: there is no figure."""
 
 
-def until(ready, what, patience=PATIENCE):
+def until(ready, what, patience=PATIENCE, interval=INTERVAL):
     end = time.monotonic() + patience
     while not ready():
         if time.monotonic() > end:
             raise Failed(f"waited {patience} s in vain for {what}")
-        pause()
-
-
-def pause():
-    time.sleep(INTERVAL)
+        time.sleep(interval)
 
 
 class Arrivals:

@@ -23,8 +23,9 @@ UNSHARE = ("unshare", "--mount", "--net", "--uts", "--pid", "--fork", "--kill-ch
            "--propagation", "private")
 
 
-def enter(top):
-    """Run this same command inside, and end with its status. Returns, inside only, the directory."""
+def enter(top, prepare):
+    """Run this same command inside, and end with its status; before that, prepare(directory). Returns, inside only, the
+    directory."""
     if place := os.environ.get(INSIDE):
         reap_all_but_me()
         settle_in(place)
@@ -37,14 +38,15 @@ def enter(top):
     os.chmod(place, 0o755)              # every user must get to the Maildirs
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     words = [*UNSHARE, sys.executable, *sys.argv]
-    inside = subprocess.Popen(words, env={**os.environ, INSIDE: place})
+    inside = None
     try:
+        prepare(place)
+        inside = subprocess.Popen(words, env={**os.environ, INSIDE: place})
         sys.exit(inside.wait())
-    except BaseException:
-        inside.kill()                   # and with it everything inside
-        inside.wait()
-        raise
     finally:
+        if inside:
+            inside.kill()               # and with it everything inside
+            inside.wait()
         shutil.rmtree(place, ignore_errors=True)
 
 
@@ -112,7 +114,8 @@ class People:
         uids = range(FIRST_UID + len(self._known), FIRST_UID + len(self._known) + len(missing))
         made = [Person(name, uid, f"{self.place}/{name}") for name, uid in zip(missing, uids)]
         for database, line in (("passwd", "{0.name}:x:{0.uid}:{0.uid}::{0.home}:/bin/sh\n"),
-                               ("group", "{0.name}:x:{0.uid}:\n"), ("shadow", "{0.name}:" + HASH + ":19000:0:99999:7:::\n")):
+                               ("group", "{0.name}:x:{0.uid}:\n"),
+                               ("shadow", "{0.name}:" + HASH + ":19000:0:99999:7:::\n")):
             with open(f"/etc/{database}", "a", encoding="ascii") as f:
                 f.write("".join(line.format(person) for person in made))
         for person in made:

@@ -50,13 +50,15 @@ def lines(name, title, across, up, series, *, logarithmic=False, points=True):
     for value in y.ticks():
         parts += [line(LEFT, y(value), WIDTH - RIGHT, y(value)), text(LEFT - 8, y(value) + 4, f"{value:g}", "end")]
     for value in x.ticks():
-        parts += [line(x(value), TOP, x(value), HEIGHT - BOTTOM), text(x(value), HEIGHT - BOTTOM + 18, f"{value:,g}", "middle")]
+        parts += [line(x(value), TOP, x(value), HEIGHT - BOTTOM),
+                  text(x(value), HEIGHT - BOTTOM + 18, f"{value:,g}", "middle")]
     for number, (label, found) in enumerate(series.items()):
         colour, path = COLOURS[number % len(COLOURS)], " ".join(f"{x(a):.1f},{y(b):.1f}" for a, b in found)
+        height = TOP + 10 + 20 * number             # of its entry in the legend
         parts.append(f'<polyline points="{path}" fill="none" stroke="{colour}" stroke-width="2"/>')
         parts += [f'<circle cx="{x(a):.1f}" cy="{y(b):.1f}" r="3" fill="{colour}"/>' for a, b in found if points]
-        parts += [line(WIDTH - RIGHT + 12, TOP + 10 + 20 * number, WIDTH - RIGHT + 32, TOP + 10 + 20 * number, colour, 2),
-                  text(WIDTH - RIGHT + 38, TOP + 14 + 20 * number, label, "start")]
+        parts += [line(WIDTH - RIGHT + 12, height, WIDTH - RIGHT + 32, height, colour, 2),
+                  text(WIDTH - RIGHT + 38, height + 4, label, "start")]
     with open(f"{HERE}/{name}", "w", encoding="utf-8") as f:
         f.write(f'<svg xmlns="http://www.w3.org/2000/svg" width="{WIDTH}" height="{HEIGHT}" font-family="sans-serif">\n'
                 f'<rect width="{WIDTH}" height="{HEIGHT}" fill="white"/>\n' + "\n".join(parts) + "\n</svg>\n")

@@ -8,8 +8,8 @@ from .works import concurrency
 HEAD = """\
 # What was measured
 
-Made by `benchmarks/run --write`; not written by hand. Each figure is the median of its rounds; peers take turns within a
-round, and the ratio (above 1: pyqmail is better) is that of each round: median [least – most]. The load is
+Made by `benchmarks/run --write`; not written by hand. Each figure is the median of its rounds; peers take turns within
+a round, and the ratio (above 1: pyqmail is better) is that of each round: median [least – most]. The load is
 smtp-source, the other host smtp-sink, both of Postfix's; Postfix and Dovecot are Debian's, private to the run, with
 default settings but for the same limits: {limits}. `benchmarks/works/` says exactly what is
 done, `benchmarks/profile` where the time goes.
@@ -57,7 +57,9 @@ def figure(values):
 def goal(part, value):
     if value is None:
         return ""
-    return f"{'≤' if part.less else '≥'} {value} {part.unit}" if part.absolute else str(value)
+    if isinstance(value, str) or not part.absolute:
+        return str(value)
+    return f"{'≤' if part.less else '≥'} {value} {part.unit}"
 
 
 def met(part, judged):
@@ -65,20 +67,21 @@ def met(part, judged):
         return ""
     middle = results.spread(judged)[0]
     reached = [middle <= value if part.absolute and part.less else middle >= value
-               for value in (part.bar, part.hope) if value is not None]
+               for value in (part.bar, part.hope) if isinstance(value, (int, float))]
     return "no" if not reached[0] else "hope" if reached[1:] == [True] else "yes"
 
 
 def footnotes(kept):
     if "1" in kept:
-        yield ("Until SMTP's 250 alone, work 1: " + ", ".join(
-            f"{peer} {figure(results.values(kept['1'], peer, 'accepted'))}/s, {figure(results.values(kept['1'], peer, 'cpu'))} "
-            "ms of processor time a message end to end" for peer in kept["1"]["rounds"][0]) + ".")
+        yield ("Work 1: " + "; ".join(
+            f"{peer} accepts {figure(results.values(kept['1'], peer, 'accepted'))}/s, and takes "
+            f"{figure(results.values(kept['1'], peer, 'cpu'))} ms of processor time a message end to end"
+            for peer in kept["1"]["rounds"][0]) + ".")
         yield ""
     if "4" in kept:
-        yield ("Work 4: each with the sessions that it can have: pyqmail 1,000 in one process, Postfix 100, its default "
-               "limit of processes. The largest process had " + ", ".join(
-                   f"{figure(results.values(kept['4'], peer, 'peak'))} MB ({peer})" for peer in kept["4"]["rounds"][0]) + ".")
+        peaks = (f"{figure(results.values(kept['4'], peer, 'peak'))} MB ({peer})" for peer in kept["4"]["rounds"][0])
+        yield ("Work 4: each with the sessions that it can have: pyqmail 1,000 in one process, Postfix 100, the limit "
+               f"of processes it comes with. The largest process had {', '.join(peaks)}.")
         yield ""
 
 
@@ -118,6 +121,6 @@ def about(kept):
     for (commit, date, machine), names in groups.items():
         yield f"- {', '.join(names)}: commit {commit}, {date}. {machine}."
     versions = {peer: version for entry in kept.values() for peer, version in entry["versions"].items()}
-    yield f"- {', '.join(f'{peer}: {version}' for peer, version in sorted(versions.items()) if peer != 'pyqmail-full')}."
+    yield f"- {', '.join(f'{peer}: {version}' for peer, version in sorted(versions.items()))}."
     loads = ", ".join(f"{name}: {kept[name]['machine']['load'].split()[0]}" for name in works.ALL if name in kept)
     yield f"- The machine's load in the 15 minutes before the end of each work: {loads}."

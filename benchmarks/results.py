@@ -21,21 +21,22 @@ def read():
         return {}
 
 
-def keep(work, rounds, place, versions):
+def keep(work, rounds, bench):
     found = read()
-    found[work.name] = {"date": time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime()), "commit": commit(),
-                        "machine": machine(place), "versions": versions, "rounds": rounds}
+    found[work.name] = {"date": time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime()), "commit": commit(bench.source),
+                        "machine": machine(bench.place), "versions": bench.versions(), "rounds": rounds}
     with open(f"{PATH}.new", "w", encoding="utf-8") as f:
         json.dump(found, f, indent=None, separators=(",", ":"))
         f.write("\n")
     os.rename(f"{PATH}.new", PATH)
 
 
-def commit():
+def commit(source):
     """Of the checkout; with a + if files of it differ."""
     def git(*words):
-        return subprocess.run(["git", "-c", "safe.directory=*", "-C", HERE, *words], capture_output=True, text=True).stdout
-    changed = git("status", "--porcelain", "--untracked-files=no", "--", "../pyqmail", "../bin")
+        words = ["git", "-c", "safe.directory=*", "-C", source, *words]
+        return subprocess.run(words, capture_output=True, text=True).stdout
+    changed = git("status", "--porcelain", "--untracked-files=no", "--", "pyqmail", "bin")
     return git("rev-parse", "--short", "HEAD").strip() + ("+" if changed else "")
 
 
@@ -51,7 +52,8 @@ def machine(place):
 def file_system(place):
     with open("/proc/mounts", encoding="utf-8") as f:
         mounts = [line.split() for line in f]
-    best = max((mount for mount in mounts if (place + "/").startswith(mount[1].rstrip("/") + "/")), key=lambda m: len(m[1]))
+    above = (mount for mount in mounts if f"{place}/".startswith(mount[1].rstrip("/") + "/"))
+    best = max(above, key=lambda mount: len(mount[1]))
     return f"{best[2]} ({best[3]})"
 
 

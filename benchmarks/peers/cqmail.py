@@ -12,20 +12,22 @@ from .. import load, processes
 from . import DOMAIN, INCOMING, LOCAL, REMOTE, SINK, write
 
 SPLIT = 23
-NAMES = ("clean", "getpw", "inject", "local", "lspawn", "queue", "remote", "rspawn", "send", "showctl", "smtpd", "start")
+NAMES = ("clean", "getpw", "inject", "local", "lspawn", "queue", "remote", "rspawn", "send", "showctl", "smtpd",
+         "start")
 SETTINGS = {"me": DOMAIN, "locals": DOMAIN, "rcpthosts": DOMAIN, "smtproutes": f":127.0.0.1:{SINK}",
             "concurrencylocal": LOCAL, "concurrencyremote": REMOTE}
 #      directory                        owner     group    mode
 TREE = (("alias", "alias", "qmail", 0o2755), ("bin", "root", "qmail", 0o755), ("control", "root", "qmail", 0o755),
-        ("users", "root", "qmail", 0o755), ("queue", "qmailq", "qmail", 0o750), ("queue/bounce", "qmails", "qmail", 0o700),
-        ("queue/intd", "qmailq", "qmail", 0o700), ("queue/lock", "qmailq", "qmail", 0o750),
-        ("queue/pid", "qmailq", "qmail", 0o700), ("queue/todo", "qmailq", "qmail", 0o750),
-        *((f"queue/{kind}", owner, "qmail", mode) for kind, owner, mode in (
-            ("mess", "qmailq", 0o750), ("info", "qmails", 0o700), ("local", "qmails", 0o700), ("remote", "qmails", 0o700))))
+        ("users", "root", "qmail", 0o755), ("queue", "qmailq", "qmail", 0o750),
+        ("queue/bounce", "qmails", "qmail", 0o700), ("queue/intd", "qmailq", "qmail", 0o700),
+        ("queue/lock", "qmailq", "qmail", 0o750), ("queue/pid", "qmailq", "qmail", 0o700),
+        ("queue/todo", "qmailq", "qmail", 0o750))
+SPLIT_TREE = (("queue/mess", "qmailq", "qmail", 0o750), ("queue/info", "qmails", "qmail", 0o700),
+              ("queue/local", "qmails", "qmail", 0o700), ("queue/remote", "qmails", "qmail", 0o700))
 
 
 class CQmail:
-    name, smtp, pop3, version = "c-qmail", 2529, None, "as found"
+    name, smtp, pop3, version = "c-qmail", 2529, None, "as it was found"
 
     def __init__(self, place, directory):
         programs = f"{directory}/bin" if os.path.isdir(f"{directory}/bin") else directory
@@ -33,7 +35,9 @@ class CQmail:
         self.home = shown.partition("qmail home directory: ")[2].partition("\n")[0].rstrip(".")
         if not os.path.isdir(self.home):
             raise load.Failed(f"the programs in {programs} want to be in {self.home!r}")
-        ours, self.log, self.server, self.mail, self.remote = f"{place}/c-qmail", f"{place}/c-qmail.log", None, None, REMOTE
+        ours, self.log = f"{place}/c-qmail", f"{place}/c-qmail.log"
+        self.server = self.mail = None
+        self.remote = REMOTE
         self._lay(ours, programs)
         subprocess.run(["mount", "--bind", ours, self.home], check=True)
         self.sendmail = f"{self.home}/bin/sendmail"
@@ -41,11 +45,12 @@ class CQmail:
     @staticmethod
     def _lay(home, programs):
         os.mkdir(home, 0o755)
-        for path, owner, group, mode in TREE:
-            for place in (path, *((f"{path}/{n}" for n in range(SPLIT)) if path.count("/") and mode_split(path) else ())):
-                os.mkdir(f"{home}/{place}")
-                shutil.chown(f"{home}/{place}", owner, group)
-                os.chmod(f"{home}/{place}", mode)
+        parts = ((f"{path}{part}", *rest) for path, *rest in SPLIT_TREE
+                 for part in ("", *(f"/{n}" for n in range(SPLIT))))
+        for path, owner, group, mode in (*TREE, *parts):
+            os.mkdir(f"{home}/{path}")
+            shutil.chown(f"{home}/{path}", owner, group)
+            os.chmod(f"{home}/{path}", mode)
         for name in (*(f"qmail-{name}" for name in NAMES), "sendmail"):
             shutil.copy(f"{programs}/{name}", f"{home}/bin/{name}")
             os.chmod(f"{home}/bin/{name}", 0o755)
@@ -55,7 +60,8 @@ class CQmail:
         os.mkfifo(f"{lock}/trigger")
         write(f"{lock}/sendmutex", "")
         write(f"{lock}/tcpto", "\0" * 1024)
-        for name, owner, mode in (("trigger", "qmails", 0o622), ("sendmutex", "qmails", 0o600), ("tcpto", "qmailr", 0o644)):
+        for name, owner, mode in (("trigger", "qmails", 0o622), ("sendmutex", "qmails", 0o600),
+                                  ("tcpto", "qmailr", 0o644)):
             shutil.chown(f"{lock}/{name}", owner, "qmail")
             os.chmod(f"{lock}/{name}", mode)
         for setting, value in SETTINGS.items():
@@ -63,12 +69,13 @@ class CQmail:
 
     def start(self):
         with open(self.log, "ab") as log:
-            self.mail = subprocess.Popen([f"{self.home}/bin/qmail-start", "./Maildir/", "/bin/cat"], cwd="/", stdout=log,
-                                         stdin=subprocess.DEVNULL, env={"PATH": f"{self.home}/bin:/usr/bin:/bin"})
+            self.mail = subprocess.Popen(
+                [f"{self.home}/bin/qmail-start", "./Maildir/", "/bin/cat"], cwd="/", stdin=subprocess.DEVNULL,
+                stdout=log, env={"PATH": f"{self.home}/bin:/usr/bin:/bin"})
             self.server = subprocess.Popen(
-                ["tcpserver", "-H", "-R", "-l", "0", "-c", str(INCOMING), "-u", uid("qmaild"), "-g", uid("qmaild", "-g"),
-                 "127.0.0.1", str(self.smtp), f"{self.home}/bin/qmail-smtpd"], stdin=subprocess.DEVNULL, stderr=log,
-                env={**os.environ, "RELAYCLIENT": ""})
+                ["tcpserver", "-H", "-R", "-l", "0", "-c", str(INCOMING), "-u", uid("qmaild"),
+                 "-g", uid("qmaild", "-g"), "127.0.0.1", str(self.smtp), f"{self.home}/bin/qmail-smtpd"],
+                stdin=subprocess.DEVNULL, stderr=log, env={**os.environ, "RELAYCLIENT": ""})
         load.until(lambda: load.connects(self.smtp), "tcpserver", 60)
 
     def stop(self):
@@ -91,15 +98,7 @@ class CQmail:
     def program(self, pid):
         words = processes.command(pid)
         name = os.path.basename(words[0]) if words else ""
-        return name if name == "tcpserver" or executable_in(pid, f"{self.home}/bin/") else None
-
-
-def mode_split(path):
-    return path.rpartition("/")[2] in ("mess", "info", "local", "remote")
-
-
-def executable_in(pid, directory):
-    return processes.executable(pid).startswith(directory)
+        return name if name == "tcpserver" or processes.executable(pid).startswith(f"{self.home}/bin/") else None
 
 
 def uid(name, option="-u"):

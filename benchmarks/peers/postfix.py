@@ -82,8 +82,8 @@ class Postfix:
         for name in ("main.cf", "dynamicmaps.cf"):
             write(f"/etc/postfix/{name}", "")
         write("/etc/postfix/master.cf", MASTER.format(smtp=self.smtp))
-        write("/etc/postfix/main.cf", MAIN.format(base=self.base, domain=DOMAIN, sink=SINK, incoming=INCOMING, local=LOCAL,
-                                                  remote=REMOTE))
+        write("/etc/postfix/main.cf", MAIN.format(base=self.base, domain=DOMAIN, sink=SINK, incoming=INCOMING,
+                                                  local=LOCAL, remote=REMOTE))
 
     @property
     def version(self):

@@ -1,9 +1,9 @@
 """A private pyqmail: laid by the checkout's own installer, with its default settings but for the limits."""
 import os
 import shutil
-import site
 import subprocess
 import sys
+import tomllib
 
 from .. import load, processes
 from . import DOMAIN, INCOMING, LOCAL, REMOTE, SINK, write
@@ -11,6 +11,7 @@ from . import DOMAIN, INCOMING, LOCAL, REMOTE, SINK, write
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 PYTHON = "/usr/bin/python3"
 SPLIT = 23
+UNNEEDED = ("pip*", "setuptools*", "_pytest", "hypothesis", "sqlalchemy", "__pycache__")    # of the libraries
 SETTINGS = {"me": DOMAIN, "locals": DOMAIN, "rcpthosts": DOMAIN, "smtproutes": f":127.0.0.1:{SINK}",
             "concurrencylocal": LOCAL, "concurrencyremote": REMOTE, "concurrencyincoming": INCOMING,
             "concurrencyperip": INCOMING, "maxrecipients": 20_000}
@@ -22,8 +23,8 @@ class Pyqmail:
     def __init__(self, place, source=ROOT, name="pyqmail", ports=(2525, 2110)):
         self.name, self.home, (self.smtp, self.pop3) = name, f"{place}/{name}", ports
         self.sendmail, self.running, self.remote = f"{self.home}/bin/sendmail", False, REMOTE
-        words = [PYTHON, "-ISXutf8", f"{source}/bin/qmailctl", "install", "--home", self.home, *libraries(place),
-                 "--smtp", f"127.0.0.1:{self.smtp}", "--pop3", f"127.0.0.1:{self.pop3}"]
+        words = [PYTHON, "-ISXutf8", f"{source}/bin/qmailctl", "install", "--home", self.home, "--venv",
+                 f"{place}/libraries", "--smtp", f"127.0.0.1:{self.smtp}", "--pop3", f"127.0.0.1:{self.pop3}"]
         done = subprocess.run(words, stdin=subprocess.DEVNULL, capture_output=True, text=True)
         if done.returncode:
             raise load.Failed(done.stdout + done.stderr)
@@ -38,7 +39,8 @@ class Pyqmail:
         write(f"{self.home}/control/{setting}", f"{value}\n")
 
     def qmailctl(self, verb):
-        done = subprocess.run([f"{self.home}/bin/qmailctl", verb], stdin=subprocess.DEVNULL, capture_output=True, text=True)
+        words = [f"{self.home}/bin/qmailctl", verb]
+        done = subprocess.run(words, stdin=subprocess.DEVNULL, capture_output=True, text=True)
         if done.returncode:
             raise load.Failed(f"qmailctl {verb}: {done.stdout}{done.stderr}")
 
@@ -68,20 +70,19 @@ class Pyqmail:
         return names[0] if names else None
 
 
-def libraries(place):
-    """Options for the installer: the libraries of the Python that runs this, or of tests/run, readable by everybody;
-    none if it shall get them itself."""
-    found = site.getsitepackages() if sys.prefix != sys.base_prefix else []
-    found = found or [path for path in (f"{ROOT}/.venv/lib/{version()}/site-packages",) if os.path.isdir(path)]
-    if not found:
-        return []
-    if not os.path.isdir(f"{place}/libraries"):
-        for source in filter(os.path.isdir, found):
-            shutil.copytree(source, f"{place}/libraries/lib/{version()}/site-packages", dirs_exist_ok=True, ignore=shutil.
-                            ignore_patterns("pip*", "setuptools*", "_pytest", "hypothesis", "sqlalchemy", "__pycache__"))
-        subprocess.run(["chmod", "-R", "a+rX", f"{place}/libraries"], check=True)
-    return ["--venv", f"{place}/libraries"]
-
-
-def version():
-    return "python%d.%d" % sys.version_info[:2]
+def prepare(place):
+    """Lay the libraries, readable by everybody, in place/libraries, while there is still a network: those of the Python
+    that runs this or of tests/run; else they are got as the installer would."""
+    version = subprocess.run([PYTHON, "-c", "import sys; print('python%d.%d' % sys.version_info[:2])"],
+                             check=True, capture_output=True, text=True).stdout.strip()
+    found = [path for venv in (sys.prefix, f"{ROOT}/.venv") if os.path.exists(f"{venv}/pyvenv.cfg")
+             and os.path.isdir(path := f"{venv}/lib/{version}/site-packages/aiosmtpd")]
+    if found:
+        shutil.copytree(os.path.dirname(found[0]), f"{place}/libraries/lib/{version}/site-packages",
+                        ignore=shutil.ignore_patterns(*UNNEEDED))
+    else:
+        with open(f"{ROOT}/pyproject.toml", "rb") as f:
+            wanted = tomllib.load(f)["project"]["dependencies"]
+        subprocess.run([PYTHON, "-m", "venv", f"{place}/libraries"], check=True)
+        subprocess.run([f"{place}/libraries/bin/python", "-m", "pip", "install", "-q", *wanted], check=True)
+    subprocess.run(["chmod", "-R", "a+rX", f"{place}/libraries"], check=True)

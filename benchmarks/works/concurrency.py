@@ -10,7 +10,8 @@ class Concurrency(Work):
     parts = [Part(str(sessions), f"{sessions} parallel", "messages/s") for sessions in SESSIONS]
 
     def round(self, bench, peer):
-        return {str(sessions): deliver(bench, peer, amount(bench, sessions), sessions=sessions)["rate"] for sessions in SESSIONS}
+        return {str(sessions): deliver(bench, peer, amount(bench, sessions), sessions=sessions)["rate"]
+                for sessions in SESSIONS}
 
 
 def amount(bench, sessions):

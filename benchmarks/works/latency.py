@@ -13,7 +13,8 @@ PAUSE = 0.02                            # s between messages: the system shall b
 
 class Latency(Work):
     name, title = "9", "latency SMTP 250 → file in new/, idle system"
-    parts = [Part("median", "median", "ms", 1.0, 1.5, less=True), Part("late", "99th percentile", "ms", 1.0, 1.5, less=True)]
+    parts = [Part("median", "median", "ms", 1.0, 1.5, less=True),
+             Part("late", "99th percentile", "ms", 1.0, 1.5, less=True)]
 
     def round(self, bench, peer):
         took = []

@@ -36,7 +36,7 @@ class Slow(Work):
     (100 of them is its default limit), and 255 in C qmail."""
 
     name, title = "4", "relay to a slow sink (1 s before the answer to DATA)"
-    parts = [Part("rate", "relayed", "messages/s", 3)]
+    parts = [Part("rate", "relayed", "messages/s", 3, "what the sink allows")]
     sessions = {"pyqmail": 1000, "postfix": 100, "c-qmail": 255}
 
     @contextlib.contextmanager

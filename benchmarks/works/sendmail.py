@@ -8,7 +8,8 @@ PERSON = "bench"
 
 class Sendmail(Work):
     name, title = "7", "`sendmail -t` 500 times"
-    parts = [Part("alone", "one after the other", "messages/s", 0.5, 1.0), Part("together", "20 at once", "messages/s", 0.5, 1.0)]
+    parts = [Part("alone", "one after the other", "messages/s", 0.5, 1.0),
+             Part("together", "20 at once", "messages/s", 0.5, 1.0)]
 
     def round(self, bench, peer):
         return {"alone": self.run(bench, peer, bench.amount(500, 5), 1),
