@@ -41,15 +41,12 @@ def main(argv):
     for log in logs.values():
         log.begin()
     for fd, data in feeds.arriving(sources):
-        for line in logs[fd].lines(data):
-            logs[fd].write(stamp(time.time()) + b" " + line.translate(UNPRINTABLE) + b"\n")
+        logs[fd].write(logs[fd].lines(data))
     return 0
 
 
 def pieces(line):
-    yield line[:LONGEST]
-    for start in range(LONGEST, len(line), LONGEST):
-        yield line[start:start + LONGEST]
+    return [line[start:start + LONGEST] for start in range(0, len(line), LONGEST)]
 
 
 def stamp(now):
@@ -72,28 +69,41 @@ class Log:
     def begin(self):
         """Open the file to write to. Raises OSError."""
         self.fd = self.open_current()
+        self.room = self.size - os.fstat(self.fd).st_size
 
     def lines(self, data):
         """The lines that are complete now, without newlines; one that is too long comes in pieces. data: what was
         read, b"" at the end."""
-        *complete, self._rest = (self._rest + data).split(b"\n")
-        for line in complete:
-            yield from pieces(line)
-        while len(self._rest) > LONGEST:
-            yield self._rest[:LONGEST]
-            self._rest = self._rest[LONGEST:]
+        *complete, self._rest = (self._rest + data).translate(UNPRINTABLE).split(b"\n")
+        together = [piece for line in complete for piece in (pieces(line) if len(line) > LONGEST else (line,))]
+        if len(self._rest) > LONGEST:
+            *whole, self._rest = pieces(self._rest)
+            together += whole
         if not data and self._rest:
-            yield self._rest
+            together.append(self._rest)
+        return together
 
-    def write(self, line):
-        """Append a line, however long it takes until there is room for it."""
-        while line:
+    def write(self, lines):
+        """Append lines that came together, all with the time it is now, with one write for each file they go to."""
+        now, text = stamp(time.time()) + b" ", bytearray()
+        for line in lines:
+            text += now + line + b"\n"
+            if len(text) >= self.room:
+                self.append(text)
+                text = bytearray()
+        if text:
+            self.append(text)
+
+    def append(self, text):
+        """Append text, however long it takes until there is room for it; begin a new file if this one is full now."""
+        while text:
             try:
-                line = line[os.write(self.fd, line):]
+                del text[:os.write(self.fd, text)]
             except OSError as why:
                 errors.say("qmail-log: warning: unable to write, will try again: ", errors.text(why))
                 time.sleep(PAUSE)
-        if os.fstat(self.fd).st_size >= self.size:
+        self.room = self.size - os.fstat(self.fd).st_size
+        if self.room <= 0:
             self.rotate()
 
     def rotate(self):
@@ -104,7 +114,7 @@ class Log:
             errors.say("qmail-log: warning: unable to begin a new file: ", errors.text(why))
             return                      # it goes on growing; the next line tries again
         os.close(self.fd)
-        self.fd = fd
+        self.fd, self.room = fd, self.size
         old = sorted(name for name in os.listdir(self.root) if name.startswith("@"))
         for name in old[:max(0, len(old) - self.count)]:
             os.unlink(name, dir_fd=self.root)
