@@ -14,7 +14,7 @@ import os
 import socket
 from collections import deque
 
-from ..base import home, prot, sandbox, sig
+from ..base import home, netio, prot, sandbox, sig
 from ..base.filemark import mark
 from ..users import lookup, passwd
 from ..users.codes import BUG, CDB, MEMORY, SYSTEM, Undecided
@@ -32,6 +32,7 @@ class Resolver:
 
     def __init__(self, loop, ids, clock):
         self._loop, self._ids, self._clock = loop, ids, clock
+        self._packets = netio.Packets(2 * PACKET)
         self._waiting = deque()         # (question, answered)
         self._process = None            # answers one question at a time
         self._slow = set()              # processes that still owe an answer, and get no other question
@@ -100,7 +101,7 @@ class Resolver:
 
     def _readable(self, process):
         try:
-            answer = process.socket.recv(2 * PACKET)
+            answer = self._packets.receive(process.socket)
         except OSError:
             answer = b""
         if not answer or not process.answered:
@@ -177,7 +178,8 @@ def serve(ids, has_cdb):
     sandbox.enter(None, sockets=sandbox.USUAL, tcp=True)        # accounts may come from other machines
     database = open_database() if has_cdb else None
     sock = socket.socket(fileno=SOCKET)
-    while question := sock.recv(PACKET + 1):
+    packets = netio.Packets(PACKET + 1)
+    while question := packets.receive(sock):
         sig.alarm(LOOKUP_TIME)
         answer = answer_to(question, database)
         sig.alarm(0)
