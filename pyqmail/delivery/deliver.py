@@ -56,38 +56,41 @@ class Order:
 
 def deliver(order):
     """Carry out an Order; returns 0, 100 or 111. What there is to say has been written."""
-    umask = os.umask(UMASK)
+    code, text, _ = outcome(order)
+    say(order.error_output if code else order.output, text)
+    return code
+
+
+def outcome(order):
+    """Carry out an Order. Gives (0, 100 or 111, what there is to say at the end, True if commands or programs may have
+    got the descriptors of the output)."""
+    umask, delivery, text = os.umask(UMASK), None, ""
     try:
-        Delivery(order).run()
-        return 0
+        delivery = Delivery(order)
+        delivery.run()
+        return 0, delivery.report(), delivery.handed_out
     except Temporary as why:
-        return tell(order, why, errors.TEMPORARY)
+        code, text = errors.TEMPORARY, str(why)
     except Permanent as why:
-        return tell(order, why, errors.PERMANENT)
+        code, text = errors.PERMANENT, str(why)
     except MemoryError:
-        return tell(order, "Out of memory. (#4.3.0)", errors.TEMPORARY)
+        code, text = errors.TEMPORARY, "Out of memory. (#4.3.0)"
     except Unreadable as unreadable:
-        return tell(order, f"Unable to read message: {errors.text(unreadable.why)}. (#4.3.0)", errors.TEMPORARY)
+        code, text = errors.TEMPORARY, f"Unable to read message: {errors.text(unreadable.why)}. (#4.3.0)"
     except Exception as why:        # a bug, a resource: the mail waits, and the next order is served
         detail = errors.text(why) if isinstance(why, OSError) else f"{type(why).__name__}: {why}"[:300]
-        return tell(order, f"Unable to deliver: {detail}{errors.where(why)}. (#4.3.0)", errors.TEMPORARY)
+        code, text = errors.TEMPORARY, f"Unable to deliver: {detail}{errors.where(why)}. (#4.3.0)"
     finally:
         os.umask(umask)
         os.chdir("/")
+    # an empty text: a command has had its chance to say why
+    return code, os.fsencode(text) + b"\n" if text else b"", delivery is None or delivery.handed_out
 
 
-def tell(order, why, status):
-    """Say why a delivery ended, if there is anything to say that a command has not said."""
-    text = str(why)
-    if text:
-        say(order.error_output, os.fsencode(text))
-    return status
-
-
-def say(fd, line):
-    """Write a line. Nobody may be left to read it; that must not change the outcome."""
+def say(fd, text):
+    """Write what there is to say. Nobody may be left to read it; that must not change the outcome."""
     try:
-        write_all(fd, line + b"\n")
+        write_all(fd, text)
     except OSError:
         pass
 
@@ -100,6 +103,7 @@ class Delivery:
         self.delivered_to = environment.delivered_to(order.local, order.domain)
         self.return_path = environment.return_path(order.sender)
         self.files = self.programs = 0
+        self.handed_out = False
         self.recipients, self.forwards, self.qp = [], 0, 0
         self._environ = None
 
@@ -111,8 +115,8 @@ class Delivery:
         self.find_instructions()
         self.follow()
         if self.recipients:
+            self.handed_out = True      # QMAILQUEUE may name a program
             self.qp = forward.forward(self.delivered_to, self.message, self.new_sender, self.recipients, self.environ)
-        self.report()
 
     def enter_home(self):
         home = self.order.home
@@ -123,7 +127,7 @@ class Delivery:
         dotqmail.check_home(self.warn if self.order.dry else None)
 
     def warn(self, text):
-        say(self.order.error_output, text.encode())
+        say(self.order.error_output, text.encode() + b"\n")
 
     def refuse_loop(self):
         try:
@@ -150,7 +154,7 @@ class Delivery:
             else:
                 self.files += 1
             if self.order.dry:
-                say(self.order.output, kind + b" " + argument)
+                say(self.order.output, kind + b" " + argument + b"\n")
             elif self.do(kind, dotqmail.up_to_nul(argument)):
                 break
 
@@ -163,6 +167,7 @@ class Delivery:
         elif kind == b"mbox":
             self.to_mbox(argument)
         else:
+            self.handed_out = True
             return command.run(argument, self.message, self.order.output, self.order.error_output, self.environ,
                                self.order.flush, self.order.copies)
         return False
@@ -206,10 +211,9 @@ class Delivery:
         return self._environ
 
     def report(self):
-        text = b"did %d+%d+%d" % (self.files, self.forwards, self.programs)
-        if self.qp:
-            text += b"\nqp %d" % self.qp
-        say(self.order.output, text)
+        """The words about a delivery that was made."""
+        text = b"did %d+%d+%d\n" % (self.files, self.forwards, self.programs)
+        return text + b"qp %d\n" % self.qp if self.qp else text
 
 
 def enter_maildir(directory):

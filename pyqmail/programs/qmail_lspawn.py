@@ -19,12 +19,12 @@ import os
 
 from ..base import accounts, child, clock, durable, errors, home
 from ..delivery.copies import Copies
-from ..delivery.deliver import Order, deliver
+from ..delivery.deliver import Order, outcome
 from ..spawn.identity import Identities
 from ..spawn.local import LocalSpawner
 from ..spawn.loop import Loop
 from ..spawn.resolver import Resolver
-from ..spawn.warm import Pool
+from ..spawn.warm import ERRORS, OUTPUT, Pool
 
 
 def main(argv):
@@ -41,12 +41,8 @@ def main(argv):
         errors.say("fatal: ", str(why))
         return errors.TEMPORARY
     environ = child.environment()
-    home_fd = os.open(home.HOME, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    umask = os.umask(0o077)
-    os.umask(umask)
-
     loop, time = Loop(), clock.Clock()
-    pool = Pool(loop, delivering(environ), home_fd, umask, time)
+    pool = Pool(loop, delivering(environ), time)
     resolver = Resolver(loop, getpw_ids, time)
     identities = Identities()
     gc.freeze()                     # what is there now is shared with every process forked from here
@@ -56,10 +52,11 @@ def main(argv):
 
 
 def delivering(environ):
-    """What a warm process does with the fields of its order: deliver, with descriptors 0 and 1."""
+    """What a warm process does with the fields of its order and the message: deliver, with its pipe as output."""
     flush = durable.data_flusher()
 
-    def delivery(fields):
+    def delivery(fields, message):
         *arguments, number, repeat = fields
-        return deliver(Order(*arguments, environ=dict(environ), flush=flush, copies=Copies(number, repeat == b"1")))
+        return outcome(Order(*arguments, message=message, output=OUTPUT, error_output=ERRORS, environ=environ, flush=flush,
+                             copies=Copies(number, repeat == b"1")))
     return delivery

@@ -54,11 +54,10 @@ def serve():
     ids, allowed = accounts.ids("qmailp"), {owner, accounts.uid("qmaild")}
     prot.as_root_with(accounts.gid("qmail"))
     sandbox.enter(None, sockets=sandbox.USUAL, tcp=True, forks=True)       # nothing here executes anything
-    home_fd = os.open(home.HOME, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     time = clock.Clock()
     loop = Loop()
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    pool = Pool(loop, look.look, home_fd, 0o077, time)
+    pool = Pool(loop, look.look, time)
     part = deciding.Deciding(loop, ours, Resolver(loop, ids, time), pool, (accounts.private() or (None,))[0], time)
     gc.freeze()                     # what is there now is shared with every process forked from here
 

@@ -19,7 +19,7 @@ ORDERS = 1000                       # under way
 LOOKING = 40                        # processes at once
 OF_ONE_USER = 4
 PATIENCE = 15                       # s; what has waited for so long nobody wants to know any more
-OUTPUT = 300                        # bytes
+SHOWN = 300                         # bytes of what is logged
 PROGRAMS = ("qmail-send", "qmail-lspawn", "qmail-getpw", "qmail-local")
 
 Order = namedtuple("Order", "number size local domain")
@@ -132,20 +132,10 @@ class Deciding:
     def _look(self, look):
         who, order = look.who, look.order
         user = who.uid, who.gid
-        try:
-            reader, output = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
-        except OSError as why:
-            self._cannot_tell(order, errors.text(why).encode())
-            return
         self._looking += 1
         self._of[user] = self._of.get(user, 0) + 1
 
-        def ended(status):
-            try:
-                answer = os.read(reader, OUTPUT)
-            except OSError:
-                answer = b""
-            os.close(reader)
+        def ended(status, answer):
             self._looking -= 1
             self._of[user] -= 1
             if not self._of[user]:
@@ -156,11 +146,9 @@ class Deciding:
                 self._cannot_tell(order, answer.removeprefix(wire.LATER) or b"status %d" % status)
             self._start_looking()
         try:
-            self._pool.deliver(*user, arguments(who, order), self._null, output, ended)
-        except OSError:
-            ended(-1)
-        finally:
-            os.close(output)
+            self._pool.deliver(*user, arguments(who, order), self._null, ended)
+        except OSError as why:
+            ended(-1, errors.text(why).encode())
 
 
 def arguments(who, order):
@@ -170,4 +158,4 @@ def arguments(who, order):
 
 def shown(text):
     """Bytes of strangers as they may stand in the log."""
-    return bytes(byte if 32 < byte < 127 else ord("_") if byte == 32 else ord("?") for byte in text[:OUTPUT])
+    return bytes(byte if 32 < byte < 127 else ord("_") if byte == 32 else ord("?") for byte in text[:SHOWN])

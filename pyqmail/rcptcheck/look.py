@@ -6,7 +6,7 @@ Maildir that seems full may write: its maildirsize, as a delivery would.
 """
 import os
 
-from ..base import errors, netio, sig
+from ..base import errors, sig
 from ..base.errors import Temporary
 from ..delivery import dotqmail
 from ..vpopmail import recipient
@@ -17,8 +17,9 @@ DEFAULT_DELIVERY = b"#\n"           # what an empty .qmail file stands for is no
 TEXT = 200                          # bytes of the reason why nobody can tell
 
 
-def look(arguments):
-    """home, dash, ext, domain, size -> exit code 0; descriptor 1 gets the answer, Z with the reason behind it."""
+def look(arguments, _):
+    """home, dash, ext, domain, size -> exit code 0, the answer (Z with the reason behind it), and nobody else has a
+    descriptor to answer with (see spawn.warm)."""
     directory, dash, ext, domain, size = arguments
     sig.alarm(LOOK_TIME)
     try:
@@ -30,8 +31,7 @@ def look(arguments):
     finally:
         sig.alarm(0)
         os.chdir("/")
-    netio.write_all(1, answer)
-    return 0
+    return 0, answer, False
 
 
 def find(directory, dash, ext, domain, size):

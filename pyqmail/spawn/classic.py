@@ -13,15 +13,25 @@ from ..base import child, home, netio, prot
 from ..delivery import copies
 from ..users import lookup
 from ..users.codes import BUG, EXECUTE_LATER, EXECUTE_NEVER, MEMORY, NO_GETPW, SYSTEM, Undecided
+from . import hearing
 
 MESSAGE, OUTPUT = 3, 4              # descriptors of the process until the program has them as 0, 1 and 2
 ANSWER_MAX = 1 << 20                # bytes of qmail-getpw's answer
 
 
-def deliver(loop, message, output, ended, arguments):
-    """Fork and execute bin/qmail-local; ended(status) is called at its end. The descriptors may be closed at
-    once. arguments: keyword arguments of become_local. Raises OSError: no fork."""
-    loop.fork(lambda: become_local(**arguments), {2: 2, MESSAGE: message, OUTPUT: output}, ended)
+def deliver(loop, message, ended, arguments):
+    """Fork and execute bin/qmail-local; ended(status, text) is called when it has ended and everybody has closed its
+    output. The descriptor may be closed at once. arguments: keyword arguments of become_local. Raises NoPipe, OSError:
+    no fork."""
+    heard = hearing.Hearing(loop)
+    try:
+        loop.fork(lambda: become_local(**arguments), {2: 2, MESSAGE: message, OUTPUT: heard.writer},
+                  lambda status: heard.end(lambda text: ended(status, text)))
+    except OSError:
+        heard.close()
+        raise
+    finally:
+        heard.handed_on()
 
 
 def become_local(*, controller, local, domain, sender, aliasempty, environ, getpw_ids, identity):

@@ -8,6 +8,7 @@ OUTPUT_MAX = 3000                   # bytes
 CUT = b"\nError report too long, sorry.\n"
 OUTPUT_KEPT = OUTPUT_MAX - len(CUT) - 3
 
+DONE = b"K"
 CRASHED = b"Zqmail-local crashed.\n"
 REPORTS = {
     codes.BUG: b"ZInternal qmail-lspawn bug.\n",
@@ -24,13 +25,14 @@ REPORTS = {
 LETTERS = {0: b"K", 111: b"Z", 71: b"Z", 74: b"Z", 75: b"Z"}     # all other codes: D
 
 
-def report(status, output):
-    """The text of a report. status: qmail-local's exit code, negative for a signal."""
+def report(status, text):
+    """The text of a report. status: qmail-local's exit code, negative for a signal. text: what it and its commands
+    said, from Output."""
     if status < 0:
         return CRASHED
     if status in REPORTS:
         return REPORTS[status]
-    return LETTERS.get(status, b"D") + output.text()
+    return LETTERS.get(status, b"D") + text
 
 
 class Output:
@@ -45,6 +47,10 @@ class Output:
         self._kept += data[:OUTPUT_MAX + 1 - len(self._kept)]
 
     def text(self):
-        """Everything up to the first NUL, with a note if there was too much."""
-        kept = self._kept if len(self._kept) <= OUTPUT_MAX else self._kept[:OUTPUT_KEPT] + CUT
-        return bytes(kept.partition(b"\0")[0])
+        """All of it, bounded()."""
+        return bounded(bytes(self._kept))
+
+
+def bounded(text):
+    """Everything up to the first NUL, with a note if there was too much."""
+    return (text if len(text) <= OUTPUT_MAX else text[:OUTPUT_KEPT] + CUT).partition(b"\0")[0]

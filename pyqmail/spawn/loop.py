@@ -15,25 +15,32 @@ class Loop:
     """watch(fd, callback): callback() when fd is readable or at its end. fork(run, …): see there."""
 
     def __init__(self):
-        self._poll, self._readers, self._children = select.poll(), {}, {}
+        self._poll, self._readers, self._children = select.epoll(), {}, {}
+        self._always = set()            # regular files: readable at any time, and nothing to wait for
         self._wake, _ = sig.wake_pipe()
         sig.catch(sig.CHLD, lambda: None)
-        self._poll.register(self._wake, select.POLLIN)
+        self._poll.register(self._wake, select.EPOLLIN)
 
     def watch(self, fd, callback):
         self._readers[fd] = callback
-        self._poll.register(fd, select.POLLIN)
+        try:
+            self._poll.register(fd, select.EPOLLIN)
+        except PermissionError:
+            self._always.add(fd)
 
     def forget(self, fd):
         """Stop watching fd, if it was watched. Must come before it is closed."""
         if self._readers.pop(fd, None):
-            self._poll.unregister(fd)
+            if fd in self._always:
+                self._always.remove(fd)
+            else:
+                self._poll.unregister(fd)
 
     def turn(self, seconds=None):
         """Wait until something happens, at most `seconds`, and call back for all of it."""
-        ready = self._poll.poll(None if seconds is None else seconds * 1000)
+        ready = [fd for fd, _ in self._poll.poll(0 if self._always else seconds)]
         woken = False
-        for fd, _ in ready:
+        for fd in (*ready, *self._always):
             if fd == self._wake:
                 woken = True
             elif fd in self._readers:       # an earlier callback of this turn may have forgotten it

@@ -120,14 +120,14 @@ class Clock:
         return 0.0
 
 
-@pytest.mark.parametrize("answers", [[b"0"], [b"0 2"], [b"-1 0"], [b"1e3 0"], [b"9999 0"],
-                                     [b"x" * 200_000], [b" 0"], [b"0 0 0"], [b"+1 0"]])
+@pytest.mark.parametrize("answers", [[b"0"], [b"0 0"], [b"0 2 0 "], [b"0 0 2 "], [b"-1 0 0 "], [b"1e3 0 0 "],
+                                     [b"9999 0 0 "], [b"0 0 1 text"], [b"x" * 200_000], [b" 0 0 "], [b"0 0 00 x"], [b"+1 0 0 "]])
 def test_an_answer_that_is_none(answers):
     """It counts as a bug of ours, the mail is deferred, the process is not used again."""
     loop, ended = Loop(), []
-    pool = warm.Pool(loop, None, 0, 0, Clock)
+    pool = warm.Pool(loop, None, Clock)
     with open("/dev/null", "rb") as null:
-        pool.deliver(1, 2, (b"a",), null.fileno(), null.fileno(), ended.append)
+        pool.deliver(1, 2, (b"a",), null.fileno(), lambda status, _: ended.append(status))
     for answer in answers:
         loop.theirs.send(answer)
         loop.callback()
@@ -137,15 +137,15 @@ def test_an_answer_that_is_none(answers):
 
 def test_a_flood_of_answers_counts_once():
     loop, ended = Loop(), []
-    pool = warm.Pool(loop, None, 0, 0, Clock)
+    pool = warm.Pool(loop, None, Clock)
     with open("/dev/null", "rb") as null:
-        pool.deliver(1, 2, (b"a",), null.fileno(), null.fileno(), ended.append)
+        pool.deliver(1, 2, (b"a",), null.fileno(), lambda status, _: ended.append(status))
     for _ in range(50):
-        loop.theirs.send(b"0 0")
+        loop.theirs.send(b"0 0 0 ")
     loop.callback()
     assert ended == [0] and not loop.forgotten
     loop.callback()                                 # it speaks without being asked: it goes
-    assert ended == [0] and len(loop.forgotten) == 1
+    assert ended == [0] and len(loop.forgotten) == 2        # its socket, and its output
     loop.theirs.close()
 
 

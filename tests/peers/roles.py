@@ -37,7 +37,7 @@ def by_role(processes):
     check = found.pop("qmail-rcptcheck")
     found["rcptcheck"] = [process for process in check if process.uid == 0]
     found["rcptfront"] = [process for process in check if process.uid == uid("qmailp") and LOG in process.fds.values()
-                          and EVENTS not in process.fds.values() and list(process.fds.values()).count("socket") > 1]
+                          and EVENTS in process.fds.values() and list(process.fds.values()).count("socket") > 1]
     found["rcptresolver"] = [process for process in check if process.uid == uid("qmailp")
                              and process not in found["rcptfront"]]
     found["rcptlook"] = [process for process in check if process.uid not in (0, uid("qmailp"))]

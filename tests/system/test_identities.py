@@ -108,7 +108,9 @@ def test_what_the_delivery_side_holds(everybody):
     holds(send, *["pipe"] * 9, "queue/lock/sendmutex", "queue", "queue/lock/trigger", "run/qmail-send",
           "run/qmail-send/hands")
     assert (lspawn.fds[0], lspawn.fds[1], lspawn.fds[2]) == ("pipe", "pipe", NULL)
-    holds(lspawn, *["pipe"] * 4, NULL, NULL, ".", sockets=len(everybody["resolver"]) + len(everybody["warm"]))
+    warm = everybody["warm"]
+    with_pipe = [process for process in warm if process.fds[1] == "pipe"]       # the others await their next delivery
+    holds(lspawn, *["pipe"] * (4 + len(with_pipe)), NULL, NULL, EVENTS, sockets=len(everybody["resolver"]) + len(warm))
     for process in (guardian, rspawn):
         assert (process.fds[0], process.fds[1], process.fds[2]) == ("pipe", "pipe", NULL)
     holds(guardian, *["pipe"] * 4, NULL, sockets=1)
@@ -116,8 +118,9 @@ def test_what_the_delivery_side_holds(everybody):
     assert clean.fds == {0: "pipe", 1: "pipe"}
     for process in everybody["resolver"]:
         assert process.fds == {0: NULL, 1: NULL, 2: NULL, 3: "socket"}
-    for process in everybody["warm"]:
-        assert process.fds == {0: NULL, 1: NULL, 2: NULL, 3: "socket", 4: ".", 5: NULL}
+    for process in warm:
+        output = "pipe" if process in with_pipe else NULL
+        assert process.fds == {0: NULL, 1: output, 2: output, 3: "socket", 4: NULL}
 
 
 def test_what_the_queue_service_holds(everybody):
@@ -140,14 +143,14 @@ def test_what_the_smtp_side_holds(everybody):
 
 def test_what_the_recipient_check_holds(everybody):
     [root], [front] = everybody["rcptcheck"], everybody["rcptfront"]
-    holds(root, NULL, LOG, LOG, "pipe", "pipe", NULL, NULL, ".",
+    holds(root, NULL, LOG, LOG, "pipe", "pipe", NULL, NULL, EVENTS, *["pipe"] * len(everybody["rcptlook"]),
           sockets=1 + len(everybody["rcptresolver"]) + len(everybody["rcptlook"]))
     talking = sum(list(worker.fds.values()).count("socket") == 4 for worker in everybody["smtpworker"])
-    holds(front, NULL, NULL, LOG, "pipe", "pipe", sockets=2 + talking)
+    holds(front, NULL, NULL, LOG, "pipe", "pipe", EVENTS, sockets=2 + talking)
     for process in everybody["rcptresolver"]:
         assert process.fds == {0: NULL, 1: NULL, 2: LOG, 3: "socket"}
     for process in everybody["rcptlook"]:
-        assert process.fds == {0: NULL, 1: NULL, 2: NULL, 3: "socket", 4: ".", 5: NULL}
+        assert process.fds == {0: NULL, 1: "pipe", 2: "pipe", 3: "socket", 4: NULL}
 
 
 def test_what_the_pop3_side_holds(everybody):
