@@ -36,7 +36,8 @@ def enter(top, prepare):
         sys.exit("benchmarks need namespaces of their own (unshare), which are not permitted here")
     place = tempfile.mkdtemp(prefix="pyqmail-benchmark.", dir=top)
     os.chmod(place, 0o755)              # every user must get to the Maildirs
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
+    for interruption in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(interruption, lambda *_: sys.exit(1))
     words = [*UNSHARE, sys.executable, *sys.argv]
     inside = None
     try:
@@ -54,6 +55,7 @@ def reap_all_but_me():
     """The first process of the namespace waits for everybody's orphans; the caller goes on as its child."""
     pid = os.fork()
     if pid == 0:
+        signal.signal(signal.SIGINT, lambda *_: os._exit(1))        # all else ends with us
         return
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     while True:
