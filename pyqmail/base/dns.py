@@ -14,6 +14,7 @@ Raises NotFound when the name, or anything of this kind, does not exist; Tempora
 else. An answer of aliases that lead nowhere is an empty list: the name exists, as qmail sees it.
 """
 import os
+import time
 
 from . import filemark, ipme
 from .errors import Permanent, Temporary
@@ -23,6 +24,7 @@ NAME_MAX = 255                      # RFC 1035 2.3.4
 EDNS_PAYLOAD = 1232                 # bytes: fits every path without fragments
 ATTEMPT, LIFETIME = 4.0, 20.0       # s for one server, for one question at all servers
 CACHE = 20_000                      # answers
+KEPT_TIME = 300                     # s, at most, that an event loop has records at hand without the library
 CONCURRENT = 200                    # questions on the wire at once
 RESOLV_CONF = "/etc/resolv.conf"
 PLACES = ("/run/systemd/resolve", "/run/resolvconf", "/run/NetworkManager")    # where it is a link to, on many machines
@@ -101,6 +103,7 @@ class AsyncResolver(_Configured):
         import asyncio              # whoever makes one of these has it already
         self._asyncio = asyncio
         self._running = {}
+        self._known = {}            # (name, kind) -> (end of its time, records or None for NotFound), the oldest first
         self._room = asyncio.Semaphore(CONCURRENT)
 
     @staticmethod
@@ -121,8 +124,29 @@ class AsyncResolver(_Configured):
         except ImportError:
             pass
 
+    def known(self, name, kind):
+        """What lookup() gives, or the NotFound that it raises, as far as that is known already; else None."""
+        end, records = self._known.get((name.lower(), kind), (0, None))
+        if time.monotonic() >= end:
+            return None
+        return NotFound("no such name, or nothing of this kind") if records is None else records
+
+    def _learn(self, name, kind, records, answer):
+        """Remember records as long as they hold (answer.expiration is a time of the wall clock), KEPT_TIME at most."""
+        hold = min(answer.expiration - time.time(), KEPT_TIME)
+        if hold > 0:
+            self._known.pop((name.lower(), kind), None)
+            self._known[name.lower(), kind] = time.monotonic() + hold, records
+            if len(self._known) > CACHE:
+                del self._known[next(iter(self._known))]
+
     async def lookup(self, name, kind):
         """The records of `kind` at `name`."""
+        known = self.known(name, kind)
+        if isinstance(known, NotFound):
+            raise known
+        if known is not None:
+            return known
         key = name.lower(), kind
         task = self._running.get(key)
         if task is None:
@@ -141,7 +165,13 @@ class AsyncResolver(_Configured):
                     if not _refuses_edns(why):
                         raise
                     answer = await without.resolve(wanted, kind, raise_on_no_answer=False, search=False)
-            return _records(answer, kind)
+            try:
+                records = _records(answer, kind)
+            except NotFound:
+                self._learn(name, kind, None, answer)
+                raise
+            self._learn(name, kind, records, answer)
+            return records
         except Exception as why:
             raise _sorted(why, name, kind) from why
 

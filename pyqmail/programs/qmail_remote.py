@@ -48,7 +48,7 @@ def deliver(host, sender, recipients):
         sock, address = reach(route.walk(host, settings.relay, settings.ours), settings.connect_timeout)
     except route.Unreachable as why:
         return why.report + b"\0"
-    session = client.Session(address, settings.helo, sender, recipients)
+    session = client.Session(client.Peer(address, settings.helo), sender, recipients)
     sock.settimeout(settings.timeout)
     try:
         converse(sock, session, remote.PATIENCE * settings.timeout)

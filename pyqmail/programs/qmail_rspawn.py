@@ -6,7 +6,10 @@ Reads orders from descriptor 0, writes reports to descriptor 1 (spawn.wire). The
 writes are the number of deliveries that it carries at once: 120, as qmail's. With --wide numbers have
 two bytes and the limit is what descriptors allow, up to 2000.
 
-All deliveries are coroutines of one process. Only when the environment variable QMAILREMOTE names
+All deliveries are coroutines of one process. A delivery by itself speaks with a server as qmail-remote does; among
+others to the same server it greets with EHLO, uses PIPELINING if the server offers it, and leaves its connection to
+the next one: for up to control/remotemessages messages (100), each with a MAIL and DATA of its own. Recipients of one
+message at one host get a message each, as always; with control/remoterecipients up to so many share one. Only when the environment variable QMAILREMOTE names
 a program, or the first `qmail-remote` along PATH is not pyqmail's own, that program is run for each
 delivery, as `PROGRAM HOST SENDER RECIPIENT` in queue/mess with the message on descriptor 0.
 
@@ -33,7 +36,7 @@ from ..spawn.foreign import Children
 from ..spawn.starter import AGAIN, guard
 
 WIDE_MAX = 2000                     # deliveries
-PER_DELIVERY, SPARE = 3, 300        # descriptors: message, connection, a question to DNS; and everything else
+PER_DELIVERY, SPARE = 3, 300        # descriptors: message, connection, one that is kept; and questions to DNS and the rest
 
 
 def main(argv):
@@ -81,22 +84,32 @@ def forget_silent_hosts():
 
 async def serve(limit, width, owner, guardian, again):
     """The worker. again: it takes over from another one. Returns its exit code."""
-    carrier, children = Carrier(), Children(guardian)
+    carrier, children = Carrier(most_idle=limit), Children(guardian)
     if foreign() is None:
         carrier.warm()
     confined = confine()
 
-    async def carry(order, message):
-        host = order.recipient.rpartition(b"@")[2]
+    async def carry(group, message):
+        host = group[0].recipient.rpartition(b"@")[2]
         if foreign() is None:
-            return await carrier.deliver(message, host, order.sender, order.recipient)
+            return await carrier.deliver(message, host, group[0].sender, [order.recipient for order in group])
+        return [await run(order, host, message) for order in group]
+
+    async def run(order, host, message):
         try:
             return reports.ended(*await children.run(host, order.sender, order.recipient, message))
         except orders.Refused as refused:
             return refused.report
 
-    spawner = Spawner(carry, limit, width, owner, confined.outgrown)
+    def together():
+        try:
+            return carrier.current.recipients if foreign() is None else 1
+        except errors.Temporary:
+            return 1                # each delivery says so
+
+    spawner = Spawner(carry, limit, width, owner, confined.outgrown, together)
     await spawner.run(greet=not again)
+    carrier.close()
     return AGAIN if spawner.left else 0
 
 
@@ -120,4 +133,5 @@ def foreign():
         return named
     own = os.fsencode(home.program("qmail-remote"))
     found = child.find(b"qmail-remote", child.search_path()) or own
-    return None if os.path.realpath(found) == os.path.realpath(own) and home.ours("qmail-remote") else found
+    same = found == own or os.path.realpath(found) == os.path.realpath(own)
+    return None if same and home.ours("qmail-remote") else found

@@ -1,12 +1,11 @@
 """Remote deliveries as coroutines: one process carries thousands of them.
 
-The same dialogue, routing, table and limits as bin/qmail-remote, driven by an event loop. Deliveries
-share nothing but the resolver's cache and the table of silent hosts; what goes wrong in one is that
-one's report. Memory of a delivery: two blocks of the message and one reply.
+The same dialogue, routing, table and limits as bin/qmail-remote, driven by an event loop; what takes
+part in a dialogue is in smtp.connection, which connections stay in smtp.kept. Deliveries share nothing else but
+the resolver's cache and the table of silent hosts; what goes wrong in one is that one's report.
 """
 import asyncio
 import errno
-import os
 import random
 import socket
 
@@ -14,61 +13,132 @@ from ..base import dns
 from ..base.clock import Clock
 from ..base.errors import Permanent, Temporary
 from . import client, remote, reports, route, tcpto
+from .connection import Connection
+from .kept import Kept
 
 
 class Carrier:
-    """Made inside a running event loop."""
+    """Made inside a running event loop. most_idle: connections that may wait for another message."""
 
-    def __init__(self):
+    def __init__(self, most_idle=100):
+        self._loop = asyncio.get_running_loop()
         self._resolver = dns.AsyncResolver()
         self._table = tcpto.Table(patient=False)
         self._spread = random.Random()
+        self._kept = Kept(self._loop, most_idle)
+        self.current = remote.Current()
 
     def warm(self):
         """Load now what the first look-up would stop all deliveries for."""
         self._resolver.warm()
 
-    async def deliver(self, message, host, sender, recipient):
-        """qmail-rspawn's report on one delivery of the message that descriptor `message` holds.
+    def close(self):
+        """No more deliveries."""
+        self._kept.close()
+
+    async def deliver(self, message, host, sender, recipients):
+        """qmail-rspawn's report on each of these recipients of the message that descriptor `message` holds.
 
         Never raises, cancellation apart: a fault of ours is a temporary report. The descriptor stays open.
         """
         try:
-            async with asyncio.timeout(remote.DELIVERY_MAX):
-                output = await self._output(message, host, sender, recipient)
+            output = await self._output(message, host, sender, recipients)
         except Exception as why:
             output = remote.trouble(why) + b"\0"
-        return reports.summary(output)
+        return reports.of_each(output, len(recipients))
 
-    async def _output(self, message, host, sender, recipient):
+    async def _output(self, message, host, sender, recipients):
         """What bin/qmail-remote would have written."""
         try:
-            settings = remote.settings(host)
-            steps = route.walk(host, settings.relay, settings.ours)
-            sock, address = await self._reach(steps, settings.connect_timeout)
+            return await self._attempt(message, host, sender, recipients) or \
+                await self._attempt(message, host, sender, recipients, plain=True)
         except route.Unreachable as why:
             return why.report + b"\0"
-        session = client.Session(address, settings.helo, sender, [recipient])
-        with sock:
+        except Temporary:
+            return reports.NO_CONTROLS + b"\0"
+
+    async def _attempt(self, message, host, sender, recipients, plain=False):
+        """The same; b"" if a connection that had been kept was no good any more, so that nothing is decided.
+        plain: on a fresh connection and without PIPELINING. Raises route.Unreachable."""
+        settings, most = self.current.settings(host), 1 if plain else self.current.messages
+        connection, server = await self._reach(route.walk(host, settings.relay, settings.ours), settings, most)
+        try:
+            peer = connection.peer
+            session = client.Session(peer, sender, recipients,
+                                     lambda: peer.messages < most and self._kept.crowd(server))
             try:
-                await _converse(sock, session, message, settings.timeout)
-            except OSError:
-                session.lost()
+                await connection.run(session, message, settings.timeout)
             except Exception as why:            # a bug; after a verdict it changes nothing
                 return session.report + remote.trouble(why) + b"\0"
-        return session.report
+            if session.stays:
+                self._kept.keep(server, connection)
+                connection = None
+            return session.report
+        finally:
+            self._kept.leave(server)
+            if connection:
+                connection.close()
 
-    async def _reach(self, steps, timeout):
-        """(socket, address) of the first host that takes a connection. Raises route.Unreachable."""
+    async def _reach(self, steps, settings, most):
+        """(Connection, server) of the first host that takes a connection; the server's delivery has begun. Raises
+        route.Unreachable."""
         step, end = next(steps), Clock.monotonic() + remote.DNS_MAX
         while True:
             if isinstance(step, route.Lookup):
-                step = steps.send(await asyncio.gather(*(self._look_up(*each, end) for each in step.questions)))
-            else:
-                sock = await self._connect(step, timeout)
-                if sock:
-                    return sock, step.address
-                step = steps.send(None)
+                step = steps.send(await self._look_up_all(step.questions, end))
+                continue
+            server = step.address, step.port
+            self._kept.arrive(server)
+            try:
+                connection = await self._connection(server, settings, most)
+            except BaseException:
+                self._kept.leave(server)
+                raise
+            if connection:
+                return connection, server
+            self._kept.leave(server)
+            step = steps.send(None)
+
+    async def _connection(self, server, settings, most):
+        """One that is there, or a new one; None if the host is not reachable, or was not lately."""
+        connection = self._kept.take(server) if most > 1 else None
+        if connection:
+            return connection
+        sock = await self._connect(*server, settings.connect_timeout)
+        if sock is None:
+            return None
+        if most == 1 or not self._kept.crowd(server):
+            return Connection(self._loop, sock, client.Peer(server[0], settings.helo))
+        connection = Connection(self._loop, sock, client.Peer(server[0], settings.helo, extended=True))
+        return await self._greeted(connection, server, settings.timeout)
+
+    async def _greeted(self, connection, server, timeout):
+        """This connection once the server speaks, or is silent for too long; or one that is free earlier."""
+        offer = self._loop.create_future()
+
+        def ready(*_):
+            if not offer.done():
+                offer.set_result(connection)
+
+        connection.left = ready
+        timer = self._loop.call_later(timeout, ready)
+        self._kept.want(server, offer)
+        best = None
+        try:
+            best = await offer
+            return best
+        finally:
+            timer.cancel()
+            connection.left = None
+            self._kept.want_no_more(server, offer)
+            if best is not connection:
+                connection.close()
+
+    async def _look_up_all(self, questions, end):
+        known = [self._resolver.known(*each) for each in questions]
+        if None not in known:
+            return known
+        return await asyncio.gather(*(self._look_up(*each, end) for each in questions))
 
     async def _look_up(self, name, kind, end):
         try:
@@ -79,13 +149,13 @@ class Carrier:
         except TimeoutError:
             return Temporary("too many slow name servers")
 
-    async def _connect(self, step, timeout):
+    async def _connect(self, address, port, timeout):
         """A connected socket; None if the host is not reachable, or was not lately."""
-        skip, known = self._table.skip(step.address, Clock.now(), self._spread.randrange(32))
+        skip, known = self._table.skip(address, Clock.now(), self._spread.randrange(32))
         if skip:
             return None
         try:
-            sock = socket.socket(remote.family(step.address), socket.SOCK_STREAM)
+            sock = socket.socket(remote.family(address), socket.SOCK_STREAM)
         except OSError as why:
             if why.errno == errno.EAFNOSUPPORT:         # a machine without IPv6
                 return None
@@ -94,10 +164,10 @@ class Carrier:
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         try:
             async with asyncio.timeout(timeout):
-                await asyncio.get_running_loop().sock_connect(sock, (step.address.decode(), step.port))
+                await self._loop.sock_connect(sock, (address.decode(), port))
         except TimeoutError:
             sock.close()
-            self._table.timed_out(step.address, Clock.now())
+            self._table.timed_out(address, Clock.now())
             return None
         except OSError:
             sock.close()
@@ -106,48 +176,5 @@ class Carrier:
             sock.close()
             raise
         if known:
-            self._table.answered(step.address)
+            self._table.answered(address)
         return sock
-
-
-async def _converse(sock, session, message, timeout):
-    """The whole dialogue. Raises OSError or TimeoutError when the connection breaks or falls silent."""
-    loop, waiting_since = asyncio.get_running_loop(), Clock.monotonic()
-    while session.wants is not client.NOTHING:
-        if session.wants is client.MESSAGE:
-            await _send_message(sock, session, message, timeout)
-            waiting_since = Clock.monotonic()
-            continue
-        async with asyncio.timeout(timeout):
-            data = await loop.sock_recv(sock, 4096)
-        answer = session.receive(data)
-        if answer:
-            await _send(sock, answer, timeout)
-            waiting_since = Clock.monotonic()
-        elif Clock.monotonic() - waiting_since > remote.PATIENCE * timeout:
-            session.lost()
-
-
-async def _send_message(sock, session, message, timeout):
-    """The last block goes out together with the final dot: a small message is one packet."""
-    at, ready = 0, b""
-    while True:
-        try:
-            block = os.pread(message, remote.BLOCK, at)         # from the page cache: queued a moment ago
-        except OSError:
-            session.unreadable()
-            return
-        if not block:
-            break
-        at += len(block)
-        await _send(sock, ready, timeout)
-        ready = session.body(block)
-        await asyncio.sleep(0)      # a fast receiver of a big message does not stop the others
-    await _send(sock, ready + session.body_end(), timeout)
-    await _send(sock, session.proceed(), timeout)
-
-
-async def _send(sock, data, timeout):
-    if data:
-        async with asyncio.timeout(timeout):
-            await asyncio.get_running_loop().sock_sendall(sock, data)

@@ -26,6 +26,7 @@ SILENT = b"Zqmail-remote produced no output.\n"
 
 PRINTABLE = bytes(byte if 33 <= byte <= 126 else ord("?") for byte in range(256))
 VISIBLE = bytes(byte if 32 <= byte <= 126 else ord("?") for byte in range(256))
+RECIPIENT = b"r", b"h", b"s"
 RANK = {b"D": 0, b"Z": 1, b"K": 2}
 
 
@@ -65,3 +66,14 @@ def summary(output):
     if RANK[verdict] <= RANK[letter] and others[0][:1] in RANK:
         return letter + first + others[0][1:]
     return letter + first
+
+
+def of_each(output, count):
+    """qmail-rspawn's reports on `count` recipients of one message that shared a dialogue with this output: for each
+    what it would have been with this recipient alone."""
+    if count == 1:
+        return [summary(output)]
+    records = output.split(b"\0")[:-1]
+    own = [record for record in records[:count] if record[:1] in RECIPIENT]
+    rest = b"\0".join(records[len(own):]) + b"\0"
+    return [summary(record + b"\0" + rest) for record in own] + [summary(rest)] * (count - len(own))

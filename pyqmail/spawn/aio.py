@@ -1,11 +1,13 @@
 """A spawner on an event loop: orders on descriptor 0, deliveries as coroutines, reports on descriptor 1.
 
-An order is checked, carried out and reported independently of all others; reports go out in the order
+An order is checked and reported independently of all others, and carried out so, too, unless several are for one
+message, sender and host, have come in one read, and the carrier wants them together. Reports go out in the order
 in which deliveries end. At end of file the running deliveries are finished. When nobody reads the
 reports any more, deliveries go on unreported, as qmail's do: qmail-send will try them again.
 """
 import asyncio
 import os
+import select
 
 from . import orders, wire
 
@@ -14,16 +16,20 @@ PIECE = 4096                        # PIPE_BUF: what a writable pipe takes for s
 
 
 class Spawner:
-    """carry(order, message) is a coroutine function that gives the text of the report; `message` is a
-    descriptor that it must not close. limit, width: as in spawn.wire. owner: the uid of qmailq. leave(): True if
-    another process is to take over from here."""
+    """carry(orders, message) is a coroutine function that gives the texts of the reports on these orders, which differ
+    in number and recipient only; `message` is a descriptor that it must not close. limit, width: as in spawn.wire.
+    owner: the uid of qmailq. leave(): True if another process is to take over from here. together(): how many orders
+    carry() wants at once."""
 
-    def __init__(self, carry, limit, width, owner, leave=lambda: False):
-        self._carry, self._limit, self._width, self._owner = carry, limit, width, owner
+    def __init__(self, carry, limit, width, owner, leave=lambda: False, together=lambda: 1):
+        self._carry, self._limit, self._width, self._owner, self._together = carry, limit, width, owner, together
         self._reader = wire.OrderReader(width)
         self._running = {}                      # delnum -> task
         self._reports = bytearray()
-        self._writing, self._leave, self.left = True, leave, False
+        self._writing, self._waiting = True, False      # there is a reader; it has not read for a while
+        self._writable = select.poll()
+        self._writable.register(1, select.POLLOUT)
+        self._leave, self.left = leave, False
 
     async def run(self, greet=True):
         """Serve until descriptor 0 is at its end, or leave() says so, and everything is reported. left: which of the
@@ -55,52 +61,69 @@ class Spawner:
             data = b""
         if not data:
             self._end()
-        for order in self._reader.feed(data):
-            self._accept(order)
+        self._accept(self._reader.feed(data))
 
     def _end(self):
         self._loop.remove_reader(0)
         if not self._ended.done():
             self._ended.set_result(None)
 
-    def _accept(self, order):
-        try:
-            message = orders.open_message(order, self._limit, self._running, self._owner)
-        except orders.Refused as refused:
-            self._say(wire.report(order.delnum, refused.report, self._width))
-            return
-        self._running[order.delnum] = self._loop.create_task(self._deliver(order, message))
+    def _accept(self, received):
+        for group in orders.grouped(received, self._together() if len(received) > 1 else 1):
+            self._begin(group)
 
-    async def _deliver(self, order, message):
+    def _begin(self, group):
+        """Check each order of a group, and begin the delivery of those that are sound. They have one message."""
+        sound, message = [], None
+        for order in group:
+            try:
+                if message is None:
+                    message = orders.open_message(order, self._limit, self._running, self._owner)
+                else:
+                    orders.check(order, self._limit, self._running)
+            except orders.Refused as refused:
+                self._say(wire.report(order.delnum, refused.report, self._width))
+                continue
+            sound.append(order)
+            self._running[order.delnum] = None
+        if sound:
+            task = self._loop.create_task(self._deliver(sound, message))
+            self._running.update((order.delnum, task) for order in sound)
+
+    async def _deliver(self, group, message):
         try:
-            text = await self._carry(order, message)
+            texts = await self._carry(group, message)
         except Exception as why:                # whatever it is, it is this delivery's alone
             text = b"ZInternal error in qmail-spawn: %b. (#4.3.0)\n" % type(why).__name__.encode("ascii", "replace")
+            texts = [text] * len(group)
         finally:
             os.close(message)
-            del self._running[order.delnum]     # before the report: its reader may use the number at once
-        self._say(wire.report(order.delnum, text, self._width))
+            for order in group:
+                del self._running[order.delnum]     # before the report: its reader may use the number at once
+        for order, text in zip(group, texts, strict=True):
+            self._say(wire.report(order.delnum, text, self._width))
 
     def _say(self, data):
         if self._writing:
+            if not self._reports:
+                self._flushed.clear()
+                self._loop.call_soon(self._write)
             self._reports += data
-            self._flushed.clear()
-            self._write()
 
     def _write(self):
-        """One piece now, the rest whenever the pipe takes more: a slow qmail-send does not stop deliveries."""
-        try:
-            self._loop.add_writer(1, self._writable)
-        except PermissionError:                 # a regular file takes everything
-            while self._reports:
-                self._writable()
-
-    def _writable(self):
-        try:
-            del self._reports[:os.write(1, self._reports[:PIECE])]
-        except OSError:                         # nobody reads any more
-            self._writing = False
-            self._reports.clear()
-        if not self._reports:
+        """What has gathered in a turn of the loop, in pieces; the rest whenever the pipe takes more: a slow qmail-send
+        does not stop deliveries."""
+        while self._reports and self._writable.poll(0):
+            try:
+                del self._reports[:os.write(1, self._reports[:PIECE])]
+            except OSError:                     # nobody reads any more
+                self._writing = False
+                self._reports.clear()
+        if self._reports:
+            self._loop.add_writer(1, self._write)
+            self._waiting = True
+            return
+        if self._waiting:
             self._loop.remove_writer(1)
-            self._flushed.set()
+            self._waiting = False
+        self._flushed.set()

@@ -78,3 +78,19 @@ def check_file(fd, owner):
         raise Refused(WRONG_TYPE)
     if found.st_uid != owner:
         raise Refused(WRONG_OWNER)
+
+
+def grouped(received, most):
+    """These orders as lists of up to `most` that are for one message, sender and host and for different recipients:
+    equal ones get a copy each."""
+    if most == 1:
+        return [[order] for order in received]
+    groups, latest = [], {}
+    for order in received:
+        key = order.messid, order.sender, order.recipient.rpartition(b"@")[2].lower()
+        group = latest.get(key)
+        if group is None or len(group) == most or order.recipient in group:
+            group = latest[key] = {}
+            groups.append(group)
+        group[order.recipient] = order
+    return [list(group.values()) for group in groups]

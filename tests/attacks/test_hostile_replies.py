@@ -4,13 +4,13 @@ import pytest
 from pyqmail.base.clock import Clock
 from pyqmail.programs import qmail_remote
 from pyqmail.smtp import client, reports
-from pyqmail.smtp.client import NOTHING, READ, Session
+from pyqmail.smtp.client import NOTHING, READ, Peer, Session
 
 DIED = b"ZConnected to 192.0.2.1 but connection died. (#4.4.2)\n\0"
 
 
 def session():
-    return Session(b"192.0.2.1", b"me", b"s@a", [b"r@b"])
+    return Session(Peer(b"192.0.2.1", b"me"), b"s@a", [b"r@b"])
 
 
 @pytest.mark.parametrize("piece", [b"220-more\r\n", b"x" * 100, b"\n" * 100, b"\0" * 100, b"2-\r\n"])

@@ -5,7 +5,7 @@ import stat
 
 import pytest
 
-from pyqmail.smtp.client import Session
+from pyqmail.smtp.client import Peer, Session
 from pyqmail.smtp.route import Connect, Unreachable, relay_for, walk
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
@@ -66,5 +66,5 @@ def test_a_host_name_is_a_name(host, tmp_path, monkeypatch):
                 step = steps.send([zone.get(question, []) for question in step.questions])
         except Unreachable as why:
             assert why.report[:1] in b"DZ"
-    Session(b"192.0.2.1", host, b"s@" + host, [b"r@" + host])
+    Session(Peer(b"192.0.2.1", host), b"s@" + host, [b"r@" + host])
     assert os.listdir(tmp_path) == []

@@ -6,7 +6,7 @@ import itertools
 
 import pytest
 
-from pyqmail.smtp.client import NOTHING, Session
+from pyqmail.smtp.client import NOTHING, Peer, Session
 from pyqmail.smtp.data_writer import END, DataWriter
 
 LINE_ENDS = [b"\n", b"\r", b"\r\n", b"\r\r\n", b"\n\r", b"\0\n", b"\r\0\n"]
@@ -36,14 +36,14 @@ READY = b"220 hi\r\n250 ok\r\n"
 
 @pytest.mark.parametrize("sender", INJECTIONS)
 def test_a_sender_cannot_add_commands(sender):
-    session = Session(b"192.0.2.1", b"me", sender, [b"r@b"])
+    session = Session(Peer(b"192.0.2.1", b"me"), sender, [b"r@b"])
     assert session.receive(READY) == b"HELO me\r\nQUIT\r\n"
     assert session.wants is NOTHING and session.report.startswith(b"D")
 
 
 @pytest.mark.parametrize("recipient", INJECTIONS)
 def test_a_recipient_cannot_add_commands(recipient):
-    session = Session(b"192.0.2.1", b"me", b"s@a", [recipient, b"good@b"])
+    session = Session(Peer(b"192.0.2.1", b"me"), b"s@a", [recipient, b"good@b"])
     assert session.receive(READY + b"250 ok\r\n") == b"HELO me\r\nMAIL FROM:<s@a>\r\nRCPT TO:<good@b>\r\n"
     assert session.receive(b"250 ok\r\n") == b"DATA\r\n"
     assert [record[:1] for record in session.report.split(b"\0")] == [b"h", b"r", b""]

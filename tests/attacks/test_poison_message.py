@@ -42,11 +42,11 @@ def test_one_remote_delivery_of_many(tmp_path, monkeypatch, why):
     (tmp_path / "1").write_bytes(b"Subject: x\n\n")
     monkeypatch.chdir(tmp_path)
 
-    async def carry(order, message):
+    async def carry(group, message):
         await asyncio.sleep(0)
-        if order.recipient.startswith(b"poison"):
+        if group[0].recipient.startswith(b"poison"):
             raise why
-        return b"r192.0.2.1 accepted message.\nK"
+        return [b"r192.0.2.1 accepted message.\nK"]
 
     with spool() as ends:
         for number, recipient in enumerate([b"a@x", b"poison@x", b"b@x"]):

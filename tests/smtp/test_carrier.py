@@ -59,9 +59,11 @@ def deliver(place, server, count=1, recipient=b"r@far.test"):
             (place / "control/smtproutes").write_bytes(b":127.0.0.1:%d\n" % peer.port)
             carrier, message = Carrier(), os.open(place / "message", os.O_RDONLY)
             try:
-                return await asyncio.gather(*(
-                    carrier.deliver(message, b"far.test", b"s@a", recipient) for _ in range(count)))
+                found = await asyncio.gather(*(
+                    carrier.deliver(message, b"far.test", b"s@a", [recipient]) for _ in range(count)))
+                return [text for texts in found for text in texts]
             finally:
+                carrier.close()
                 os.close(message)
     return asyncio.run(everything())
 
@@ -122,8 +124,8 @@ def test_nobody_listens(place):
     (place / "control/smtproutes").write_bytes(b":127.0.0.1:1\n")
 
     async def once():
-        return await Carrier().deliver(0, b"far.test", b"s@a", b"r@far.test")
-    assert asyncio.run(once()) == reports.NO_CONNECTION
+        return await Carrier().deliver(0, b"far.test", b"s@a", [b"r@far.test"])
+    assert asyncio.run(once()) == [reports.NO_CONNECTION]
 
 
 def test_missing_control_files_are_temporary(place):
@@ -146,11 +148,11 @@ def test_a_bug_in_one_delivery_is_that_ones_report(place, monkeypatch):
             (place / "control/smtproutes").write_bytes(b":127.0.0.1:%d\n" % peer.port)
             carrier, message = Carrier(), os.open(place / "message", os.O_RDONLY)
             try:
-                return await asyncio.gather(carrier.deliver(message, b"bad.test", b"s@a", b"r@bad.test"),
-                                            carrier.deliver(message, b"far.test", b"s@a", b"r@far.test"))
+                return await asyncio.gather(carrier.deliver(message, b"bad.test", b"s@a", [b"r@bad.test"]),
+                                            carrier.deliver(message, b"far.test", b"s@a", [b"r@far.test"]))
             finally:
                 os.close(message)
-    bad, good = asyncio.run(everything())
+    [bad], [good] = asyncio.run(everything())
     assert good == DELIVERED
     assert bad.startswith(b"ZInternal error in qmail-remote: ValueError: a ? bug") and bad.count(b"\n") == 1
 
