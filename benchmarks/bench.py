@@ -5,6 +5,7 @@ A work says what a round is (`round`), what is ready before (`ready`), and which
 ratios the median.
 """
 import contextlib
+import math
 import os
 import time
 
@@ -28,7 +29,8 @@ class Part:
 
     def ratio(self, ours, theirs):
         """Above 1: we are better."""
-        return theirs / ours if self.less else ours / theirs
+        better, worse = (theirs, ours) if self.less else (ours, theirs)
+        return better / worse if worse else math.inf        # what was too little to be measured
 
 
 class Work:

@@ -1,7 +1,8 @@
 """RESULTS.md and the plots, from results.json."""
 import collections
+import contextlib
 
-from . import plot, results, works
+from . import peers, plot, results, works
 from .bench import OURS
 from .works import concurrency
 
@@ -11,18 +12,18 @@ HEAD = """\
 Made by `benchmarks/run --write`; not written by hand. Each figure is the median of its rounds; peers take turns within
 a round, and the ratio (above 1: pyqmail is better) is that of each round: median [least – most]. The load is
 smtp-source, the other host smtp-sink, both of Postfix's; Postfix and Dovecot are Debian's, private to the run, with
-default settings but for the same limits: {limits}. `benchmarks/works/` says exactly what is
-done, `benchmarks/profile` where the time goes.
+default settings but for the same limits: {local} local deliveries, {remote} sessions to another host, {incoming}
+incoming ones at once. `benchmarks/works/` says exactly what is done, `benchmarks/profile` where the time goes.
 
 """
-LIMITS = "20 local deliveries, 20 sessions to another host, 200 incoming sessions at once"
+REMARKS = "remarks.md"                  # written by hand: why a bar is not met, and what would be needed
 
 
 def write():
     kept = results.read()
     with open(f"{results.HERE}/RESULTS.md", "w", encoding="utf-8") as f:
-        f.write(HEAD.format(limits=LIMITS))
-        f.write("\n".join([*table(kept), "", *footnotes(kept), *plots(kept), *about(kept), ""]))
+        f.write(HEAD.format(local=peers.LOCAL, remote=peers.REMOTE, incoming=peers.INCOMING))
+        f.write("\n".join([*table(kept), "", *footnotes(kept), *remarks(), *plots(kept), *about(kept), ""]))
 
 
 def table(kept):
@@ -85,12 +86,16 @@ def footnotes(kept):
         yield ""
 
 
+def remarks():
+    with contextlib.suppress(FileNotFoundError), open(f"{results.HERE}/{REMARKS}", encoding="utf-8") as f:
+        yield f.read()
+
+
 def plots(kept):
     if "concurrency" in kept:
-        peers = list(kept["concurrency"]["rounds"][0])
         plot.lines("throughput.svg", "SMTP → Maildir", "sessions at once", "messages/s", {
             peer: [(sessions, results.spread(results.values(kept["concurrency"], peer, str(sessions)))[0])
-                   for sessions in concurrency.SESSIONS] for peer in peers}, logarithmic=True)
+                   for sessions in concurrency.SESSIONS] for peer in kept["concurrency"]["rounds"][0]}, logarithmic=True)
         yield "![Throughput over the number of sessions](throughput.svg)\n"
     if "9" in kept:
         plot.lines("latency.svg", "SMTP 250 → file in new/", "ms", "% of the messages", {

@@ -24,11 +24,20 @@ def read():
 def keep(work, rounds, bench):
     found = read()
     found[work.name] = {"date": time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime()), "commit": commit(bench.source),
-                        "machine": machine(bench.place), "versions": bench.versions(), "rounds": rounds}
+                        "machine": machine(bench.place), "versions": bench.versions(), "rounds": rounded(rounds)}
     with open(f"{PATH}.new", "w", encoding="utf-8") as f:
         json.dump(found, f, indent=None, separators=(",", ":"))
         f.write("\n")
     os.rename(f"{PATH}.new", PATH)
+
+
+def rounded(figures):
+    """Five digits are more than what is measured holds."""
+    if isinstance(figures, dict):
+        return {key: rounded(figure) for key, figure in figures.items()}
+    if isinstance(figures, list):
+        return [rounded(figure) for figure in figures]
+    return float(f"{figures:.5g}")
 
 
 def commit(source):
@@ -54,7 +63,7 @@ def file_system(place):
         mounts = [line.split() for line in f]
     above = (mount for mount in mounts if f"{place}/".startswith(mount[1].rstrip("/") + "/"))
     best = max(above, key=lambda mount: len(mount[1]))
-    return f"{best[2]} ({best[3]})"
+    return best[2]
 
 
 def values(kept, peer, key):

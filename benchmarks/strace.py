@@ -48,9 +48,10 @@ class Strace:
 
 
 def is_traced(pid):
-    """True as well if it has ended."""
+    """True as well if it has ended, or is ending."""
     try:
         with open(f"/proc/{pid}/status", encoding="utf-8", errors="replace") as f:
-            return any(line.startswith("TracerPid:") and line.split()[1] != "0" for line in f)
+            status = dict(line.split(":", 1) for line in f)
+        return status["TracerPid"].strip() != "0" or status["State"].split()[0] in "XZ"
     except OSError:
         return True
