@@ -20,7 +20,7 @@ from . import filemark, ipme
 from .errors import Permanent, Temporary
 
 RECORDS_MAX = 100
-NAME_MAX = 255                      # RFC 1035 2.3.4
+NAME_MAX = 253                      # RFC 1035 2.3.4: 255 on the wire, with the first length and the root
 EDNS_PAYLOAD = 1232                 # bytes: fits every path without fragments
 ATTEMPT, LIFETIME = 4.0, 20.0       # s for one server, for one question at all servers
 CACHE = 20_000                      # answers
@@ -182,7 +182,7 @@ def _wire_name(name):
     labels = name.split(b".") if name else []
     if labels and not labels[-1]:
         labels.pop()
-    if len(name) > NAME_MAX or not all(0 < len(label) <= 63 for label in labels):
+    if len(b".".join(labels)) > NAME_MAX or not all(0 < len(label) <= 63 for label in labels):
         raise NotFound("no name at all")
     return dns.name.Name([*labels, b""])
 

@@ -16,7 +16,6 @@ from ..queue.flow import Flow
 from ..queue.names import DEATH
 from . import session as smtp
 
-READ = 65_536                       # bytes a read; asyncio's 256 KiB would be mapped and unmapped each time
 AHEAD = 65_536                      # bytes a client may send while its message is being queued
 
 
@@ -40,7 +39,6 @@ class Connection(SMTP):
 
     def connection_made(self, transport):
         self.transport = transport
-        transport.max_size = READ
         self._timeout_handle = self.loop.call_later(self._timeout_duration, self._timeout_cb)
         self._go()
 

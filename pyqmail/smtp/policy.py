@@ -57,4 +57,4 @@ class CachedPolicy(Cached):
     """The Policy for the next connection: read again when a control file has changed."""
 
     def __init__(self):
-        super().__init__(FILES, Policy)
+        super().__init__(FILES, Policy, watched=True)

@@ -5,6 +5,7 @@ import socket
 
 from ..base import control, errors, gate, home, limits, listen, prot, sig
 from ..base.received import Client
+from ..base.transport import Transport
 from ..queue.confined import confined
 from ..rcptcheck.flow import Asker
 from . import aio, session as smtp
@@ -25,6 +26,7 @@ def serve(verbose=False):
     listening = listen.sockets("smtplisten", ADDRESSES)
     for sock in listening:          # connections have it from them
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, UNREAD)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     total = max(1, min(control.number("concurrencyincoming", TOTAL), TOTAL_MAX))
     os.umask(0o022)
 
@@ -121,15 +123,7 @@ class Server:
         if self.confined and (b"QMAILQUEUE" in visit.environ or not home.ours("qmail-queue")):
             self.end()              # no message may go to that program from here
         sock.setblocking(False)
-        self.loop.create_task(self.connect(connection, sock, ended))
-
-    async def connect(self, connection, sock, ended):
-        try:
-            await self.loop.connect_accepted_socket(lambda: connection, sock)
-        except OSError as why:
-            errors.say(NAME, ": warning: ", errors.text(why))
-            sock.close()
-            ended(connection, 1)
+        Transport(self.loop, sock, connection)
 
     def session(self, visit):
         """(session, timeout) for a client: qmail-smtpd's, rblsmtpd's, or one that only says why there is none."""
