@@ -51,6 +51,8 @@ BAD_SENDER = b"553 sorry, your envelope sender is in my badmailfrom list (#5.7.1
 NO_GATEWAY = b"553 sorry, that domain isn't in my list of allowed rcpthosts (#5.7.1)\r\n"
 LOOP = b"554 too many hops, this message is looping (#5.4.6)\r\n"
 SYNTAX = b"555 syntax error (#5.5.4)\r\n"
+# The words of a program in qmail-queue's place may quote the message: they must not become replies of their own.
+ONE_LINE = bytes.maketrans(bytes((*range(9), *range(10, 32), 127)), b"?" * 32)
 
 
 class Session:
@@ -147,7 +149,8 @@ class Session:
         elif self.refusal:
             self.replies += self.refusal
         else:
-            self.replies += (b"554 " if answer.startswith(b"D") else b"451 ") + answer[1:] + b"\r\n"
+            code = b"554 " if answer.startswith(b"D") else b"451 "
+            self.replies += code + answer[1:].rstrip(b"\r\n").translate(ONE_LINE) + b"\r\n"
 
     def close(self, reply):
         """End the session with this reply: a timeout, trouble of ours."""

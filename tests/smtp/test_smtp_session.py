@@ -134,6 +134,7 @@ def test_greeting(connect):
     (b"Denvelope address too long for qq (#5.1.3)", b"554 envelope address too long for qq (#5.1.3)\r\n"),
     (b"Zqq timeout (#4.3.0)", b"451 qq timeout (#4.3.0)\r\n"),
     (b"Xodd", b"451 odd\r\n"),
+    (b"Dspam: win\r\n250 ok\0\x7f\t\xe9\r\n", b"554 spam: win??250 ok??\t\xe9\r\n"),     # a program's, made of a stranger's words
 ])
 def test_answer_of_the_queue(connect, answer, reply):
     driver = connect(answers=[answer])
