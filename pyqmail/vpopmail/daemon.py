@@ -73,7 +73,7 @@ class Session:
         self.send(b"+OK+", *lines, b".")
 
     def line(self):
-        """The next line without its end. Raises Lost."""
+        """The next line without its end; a NUL ends what is looked at. Raises Lost."""
         while b"\n" not in self._input:
             if len(self._input) > LONGEST:
                 raise Lost(Reply(2, 103, b"Line too long"))
@@ -84,7 +84,7 @@ class Session:
                 raise Lost(Reply(3, AFTER if self.user else BEFORE))
             self._input += data
         line, _, self._input = self._input.partition(b"\n")
-        return line.rstrip(b"\r")
+        return line.partition(b"\0")[0].rstrip(b"\r")
 
     def ask_lines(self, most=100_000):
         """Say that the command may go on; the lines that follow, up to one with a dot. Raises Lost."""

@@ -318,6 +318,12 @@ def test_domains(place):
     assert found[:2] == [b"domain other.example", b"path %b/other.example" % place]
 
 
+def test_a_nul_ends_a_line(place):
+    assert ask(JOE, b"stat_file joe@example.com/none\0x", b"help\0x")[0] == b"-ERR 0.2202 No such file or directory"
+    assert read(place + b"/example.com/joe/f") == b"one\n" if ask(
+        JOE, b"write_file joe@example.com/f\0g", b"one\0two", b".\0")[0] == OK else False
+
+
 def test_nonsense_is_told_and_nothing_is_not(place):
     assert ask(ADM, b"nonsense", b"", b"user_info j:e@x", b"user_info", b"mod_user none@example.com", b"comment x", b".", b"help") [:4] == [
         b"-ERR 4.107 Invalid Command", b"-ERR 10.603 Invalid Email Address", b"-ERR 6.602 Email Address Required",
