@@ -62,7 +62,7 @@ def refuse_public(name, found):
 
 def from_vpopmail(line):
     """The URL of a line HOST|PORT|USER|PASSWORD|DATABASE. Raises Temporary."""
-    fields = [os.fsdecode(field) for field in line.split(b"|")]
+    fields = line.split(b"|")
     if len(fields) != 5:
         raise Temporary("etc/vpopmail.pgsql: not HOST|PORT|USER|PASSWORD|DATABASE")
     from urllib.parse import quote      # only here
