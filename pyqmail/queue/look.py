@@ -113,5 +113,5 @@ def recipients(number):
 
 def held():
     """{number: why} of the messages that qmail-send leaves alone."""
-    return {number: "held" if stage in (suspects.HOLD, suspects.HELD) else f"set aside, {suspects.WHO[stage]} died of it"
+    return {number: "held" if stage in (suspects.HOLD, suspects.HELD) else f"set aside, {suspects.WHO.get(stage, 'something')} died of it"
             for number, stage in suspects.set_aside_now().items()}

@@ -25,6 +25,7 @@ HOLD, HELD = "hold", "held"         # asked for; and qmail-send has let go of it
 DIRECTORY = "run/qmail-send"
 FILE = "suspects"
 LONGEST = 1 << 24                   # bytes of the file: some 400,000 messages
+DIGITS = 20                         # of a number there
 
 
 def mark(number, queue=None):
@@ -55,9 +56,9 @@ class File:
         found = {}
         for line in lines:
             stage, *rest = line.split(b" ")
-            if len(rest) == 3 and all(word.isdigit() for word in rest):
+            if stage.isascii() and len(rest) == 3 and all(word.isdigit() and len(word) <= DIGITS for word in rest):
                 number, time, deaths = map(int, rest)
-                found[stage.decode("ascii", "replace"), number] = time, deaths
+                found[stage.decode("ascii"), number] = time, deaths
         return found
 
     def change(self, change):

@@ -132,7 +132,8 @@ def test_without_its_directory_mail_flows(log, tmp_path, queue):
     assert not hands.aside and b"will not be noticed" in log[0]
 
 
-@pytest.mark.parametrize("line", [b"todo 1001", b"todo x 1 1", b"todo 1001 1 -1", b"", b"todo 1001 1 1 1"])
+@pytest.mark.parametrize("line", [b"todo 1001", b"todo x 1 1", b"todo 1001 1 -1", b"", b"todo 1001 1 1 1",
+                                  b"todo 1001 1 " + b"9" * 5000, b"tod\xf6 1001 1 3"])
 def test_lines_that_are_none(start, tmp_path, line):
     (tmp_path / "run/suspects").write_bytes(line + b"\nloop 1002 %d 3\n" % mtime(1002))
     assert start().aside == {1002: "loop"}
