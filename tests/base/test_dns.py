@@ -38,6 +38,7 @@ TABLE = [
     (b"gone.test", "MX", NotFound),
     (b"no such\xe9.test", "A", NotFound),
     (b"x..test", "A", NotFound), (b"x" * 64 + b".test", "A", NotFound), (b"x." * 200, "A", NotFound),
+    (b".".join([b"x" * 49] * 5) + b".test", "A", NotFound),         # 254 bytes: too long on the wire
     (b"soft.test", "MX", Temporary), (b"no.test", "MX", Temporary),
 ]
 
