@@ -97,13 +97,15 @@ def start_front(sockets, total, receiving, settings):
 
     def live():
         receiving.close()
-        from ..pop3 import front                    # asyncio: only in the processes that use it
         listening.make_room(total, FRONT)
         prot.become(*accounts.ids("qmaild"))
         prot.no_new_privileges()
         prot.die_with_parent(sig.TERM)
         if os.getppid() != parent:
             return errors.TEMPORARY
-        return listening.serve("qmail-popup", sockets, front.Front(*settings).run, total=total, role="qmaild",
-                               at_most=FRONT)
+        return listening.serve("qmail-popup", sockets, work, total=total, role="qmaild", at_most=FRONT)
+
+    def work(worker):
+        from ..pop3 import front                    # asyncio: only in the process that uses it
+        front.Front(*settings).run(worker)
     return child.fork(live)

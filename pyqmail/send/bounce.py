@@ -4,7 +4,6 @@ Single bounce: to the sender, from nobody. Double bounce (a bounce that failed):
 `#@[]`. Triple bounce (that failed too): thrown away. Source: qmail-send(8), recorded bounces.
 """
 import os
-import re
 
 from ..base import address, date
 from ..queue import names
@@ -12,7 +11,6 @@ from .rewrite import without_verp
 
 DOUBLE = b"#@[]"                    # the sender of double bounces
 PIECE = 65536
-NEWLINE_AFTER_NEWLINE = re.compile(rb"(?<=\n)\n")
 ONE_LINE = bytes.maketrans(b"\r\n", b"__")
 READ = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC
 
@@ -26,7 +24,10 @@ def paragraph(recipient, report):
     text = b"<%b>:\n%b" % (recipient.replace(b"\n", b"_"), report)
     if report and not report.endswith(b"\n"):
         text += b"\n"
-    return NEWLINE_AFTER_NEWLINE.sub(b"/", text[:-1]) + text[-1:] + b"\n"
+    lines = text[:-1].split(b"\n")
+    empty = (at > 0 and not line for at, line in enumerate(lines))     # a newline before it, and one behind
+    pieces = [(b"/" if after_newline else b"\n") + line for line, after_newline in zip(lines[1:], empty)]
+    return b"".join((lines[0], *pieces, text[-1:], b"\n"))
 
 
 def in_header(sender):
