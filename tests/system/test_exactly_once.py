@@ -113,9 +113,9 @@ def test_a_cold_qmail_local_dies_after_the_copy_was_made(mail, people, taken):
 
 
 @pytest.mark.parametrize("taken", [False, True], ids=["in new", "in cur"])
-def test_qmail_send_dies_before_its_mark(mail, people, taken):
+def test_qmail_send_dies_before_it_notes_the_success(mail, people, taken):
     person, pid = people(), mail.pid("send")
-    with mail.stopped(*mail.processes("qmailctl")), Death("pwrite64", pid):
+    with mail.stopped(*mail.processes("qmailctl")), Death("unlink", pid):
         send(mail, person, 2)
         mail.wait(lambda: pid not in [process.pid for process in mail.processes("qmail-send")])
         assert copies(person, 2) == 1
