@@ -1,6 +1,6 @@
 """DNS for mail: what is at a name, told apart from "nothing" and "cannot be known now".
 
-The only module that imports dnspython, and only when a question is really asked (100 ms): a route
+The only module that imports dnspython, and only when a question is really asked (50 ms): a route
 to an IP address needs none. Questions carry EDNS with a 1232-byte limit, large answers are fetched
 over TCP; of an answer at most RECORDS_MAX records count, however many a stranger's zone has.
 /etc/resolv.conf is read again when it changes; without it a name server on this machine is asked.
@@ -49,7 +49,8 @@ class _Configured:
         return self._pair
 
     def _make(self, edns):
-        import dns.resolver         # 100 ms: see the head of this module
+        _load()
+        import dns.resolver
         if self._cache is None:
             self._cache = dns.resolver.LRUCache(CACHE)
         resolver = self.make()
@@ -115,6 +116,7 @@ class AsyncResolver(_Configured):
         """Import everything that the first question needs. Without dnspython nothing happens: each
         question says so then."""
         try:
+            _load()
             import dns.asyncbackend
             import dns.rdata
             self.resolvers()
@@ -168,7 +170,8 @@ class AsyncResolver(_Configured):
             try:
                 records = _records(answer, kind)
             except NotFound:
-                self._learn(name, kind, None, answer)
+                if answer.response.authority:           # an SOA says how long; without one nobody does
+                    self._learn(name, kind, None, answer)
                 raise
             self._learn(name, kind, records, answer)
             return records
@@ -176,8 +179,30 @@ class AsyncResolver(_Configured):
             raise _sorted(why, name, kind) from why
 
 
+def _load():
+    """Import dnspython, 50 ms: see the head of this module. Raises ImportError.
+
+    It asks for the versions of packages that would give it features which nobody uses here (DNS over HTTPS, DNSSEC):
+    what that takes, importlib.metadata and `email` with it, would be another 14 ms and 3 MB. A module without
+    an answer is as good: features whose version cannot be told are not there.
+    """
+    if "dns.resolver" in sys.modules:
+        return
+    name = "importlib.metadata"
+    known = name in sys.modules
+    if not known:
+        sys.modules[name] = type(sys)(name)
+    try:
+        import dns.asyncresolver
+        import dns.resolver         # noqa: F401
+    finally:
+        if not known:
+            del sys.modules[name]
+
+
 def _wire_name(name):
     """A dnspython name of these bytes: labels between dots, any byte but a dot in them."""
+    _load()
     import dns.name
     labels = name.split(b".") if name else []
     if labels and not labels[-1]:

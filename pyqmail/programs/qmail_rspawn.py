@@ -9,9 +9,11 @@ two bytes and the limit is what descriptors allow, up to 2000.
 All deliveries are coroutines of one process. A delivery by itself speaks with a server as qmail-remote does; among
 others to the same server it greets with EHLO, uses PIPELINING if the server offers it, and leaves its connection to
 the next one: for up to control/remotemessages messages (100), each with a MAIL and DATA of its own. Recipients of one
-message at one host get a message each, as always; with control/remoterecipients up to so many share one. Only when the environment variable QMAILREMOTE names
-a program, or the first `qmail-remote` along PATH is not pyqmail's own, that program is run for each
-delivery, as `PROGRAM HOST SENDER RECIPIENT` in queue/mess with the message on descriptor 0.
+message at one host get a message each, as always; with control/remoterecipients up to so many share one.
+
+Only when the environment variable QMAILREMOTE names a program, or the first `qmail-remote` along PATH is not
+pyqmail's own, that program is run for each delivery, as `PROGRAM HOST SENDER RECIPIENT` in queue/mess with the
+message on descriptor 0.
 
 At the start queue/lock/tcpto is cleared. Exit: 0 at end of file, all deliveries finished; 111 if it
 cannot begin, before the first byte.
@@ -90,14 +92,13 @@ async def serve(limit, width, owner, guardian, again):
     confined = confine()
 
     async def carry(group, message):
-        host = group[0].recipient.rpartition(b"@")[2]
         if foreign() is None:
-            return await carrier.deliver(message, host, group[0].sender, [order.recipient for order in group])
-        return [await run(order, host, message) for order in group]
+            return await carrier.deliver(message, host(group[0]), group[0].sender, [order.recipient for order in group])
+        return [await run(order, message) for order in group]
 
-    async def run(order, host, message):
+    async def run(order, message):
         try:
-            return reports.ended(*await children.run(host, order.sender, order.recipient, message))
+            return reports.ended(*await children.run(host(order), order.sender, order.recipient, message))
         except orders.Refused as refused:
             return refused.report
 
@@ -111,6 +112,10 @@ async def serve(limit, width, owner, guardian, again):
     await spawner.run(greet=not again)
     carrier.close()
     return AGAIN if spawner.left else 0
+
+
+def host(order):
+    return order.recipient.rpartition(b"@")[2]
 
 
 def confine():

@@ -65,7 +65,7 @@ class Carrier:
         try:
             peer = connection.peer
             session = client.Session(peer, sender, recipients,
-                                     lambda: peer.messages < most and self._kept.crowd(server))
+                                     lambda: peer.messages < most and self._kept.stays(server))
             try:
                 await connection.run(session, message, settings.timeout)
             except Exception as why:            # a bug; after a verdict it changes nothing
@@ -75,7 +75,7 @@ class Carrier:
                 connection = None
             return session.report
         finally:
-            self._kept.leave(server)
+            self._kept.leave(server, most == 1)
             if connection:
                 connection.close()
 
@@ -88,15 +88,15 @@ class Carrier:
                 step = steps.send(await self._look_up_all(step.questions, end))
                 continue
             server = step.address, step.port
-            self._kept.arrive(server)
+            self._kept.arrive(server, most == 1)
             try:
                 connection = await self._connection(server, settings, most)
             except BaseException:
-                self._kept.leave(server)
+                self._kept.leave(server, most == 1)
                 raise
             if connection:
                 return connection, server
-            self._kept.leave(server)
+            self._kept.leave(server, most == 1)
             step = steps.send(None)
 
     async def _connection(self, server, settings, most):

@@ -19,7 +19,7 @@ class Kept:
 
     def __init__(self, loop, most):
         self._loop, self._most = loop, most
-        self._busy = Counter()      # server -> deliveries under way
+        self._busy, self._alone = Counter(), Counter()  # server -> deliveries under way, and those of them alone
         self._idle = {}             # server -> {Connection: None}, the one used last at the end
         self._wanted = {}           # server -> {Future: None} of those who wait for its greeting, in their order
         self._since = OrderedDict()     # idle Connection -> (server, time), the longest idle first
@@ -32,15 +32,24 @@ class Kept:
         """True if there are other deliveries to this server than the one that asks."""
         return self._busy[server] > 1
 
-    def arrive(self, server):
-        """A delivery to this server begins."""
-        self._busy[server] += 1
+    def stays(self, server):
+        """True if a connection to this server is of use to others, and takes nobody's place."""
+        return self.crowd(server) and not self._alone[server]
 
-    def leave(self, server):
+    def arrive(self, server, alone):
+        """A delivery to this server begins. alone: it wants a connection of its own, for which there must be room."""
+        self._busy[server] += 1
+        if alone:
+            self._alone[server] += 1
+            while server in self._idle:
+                self._dismiss(next(iter(self._idle[server])))
+
+    def leave(self, server, alone):
         """It is over."""
-        self._busy[server] -= 1
-        if not self._busy[server]:
-            del self._busy[server]
+        for counter in (self._busy, self._alone)[:1 + alone]:
+            counter[server] -= 1
+            if not counter[server]:
+                del counter[server]
 
     def take(self, server):
         """An idle connection to this server; None."""

@@ -2,6 +2,7 @@
 import asyncio
 import importlib.util
 import os
+import time
 
 import pytest
 
@@ -95,6 +96,42 @@ def test_equal_questions_under_way_are_asked_once(tmp_path):
     with peer.NameServer(ZONE) as server:
         answers = asyncio.run(everything(server.port))
         assert len(server.questions) == 1 and all(len(answer) == 2 for answer in answers)
+
+
+def test_answers_are_at_hand_as_long_as_they_hold(tmp_path, monkeypatch):
+    class Time:
+        monotonic, time = staticmethod(lambda: now[0]), time.time
+    now = [1000.0]
+    monkeypatch.setattr(mail_dns, "time", Time)
+
+    async def everything(port):
+        resolver = resolver_at(mail_dns.AsyncResolver, port, tmp_path)
+        assert resolver.known(b"a.test", "A") is None
+        for name, kind in ((b"a.test", "A"), (b"far.test", "A"), (b"soft.test", "MX")):
+            await ask_async(resolver, name, kind)
+        asked = len(server.questions)
+        assert in_order(resolver.known(b"a.TEST", "A")) == in_order(await ask_async(resolver, b"a.test", "A"))
+        assert resolver.known(b"soft.test", "MX") is None
+        assert resolver.known(b"far.test", "A") is None, "nobody says how long (RFC 2308 5)"
+        assert await ask_async(resolver, b"far.test", "A") == NotFound
+        assert len(server.questions) == asked
+        now[0] += mail_dns.KEPT_TIME
+        assert resolver.known(b"a.test", "A") is None
+    with peer.NameServer(ZONE) as server:
+        asyncio.run(everything(server.port))
+
+
+def test_no_more_answers_are_at_hand_than_allowed(tmp_path, monkeypatch):
+    class Answer:
+        expiration = time.time() + 1000
+    monkeypatch.setattr(mail_dns, "CACHE", 3)
+
+    async def everything():
+        resolver = mail_dns.AsyncResolver(str(tmp_path / "resolv.conf"))
+        for number in range(5):
+            resolver._learn(b"%d" % number, "A", [b"192.0.2.1"], Answer)
+        return [resolver.known(b"%d" % number, "A") for number in range(5)]
+    assert asyncio.run(everything()) == [None, None, *[[b"192.0.2.1"]] * 3]
 
 
 def test_large_answers_come_over_tcp_and_are_cut(tmp_path):

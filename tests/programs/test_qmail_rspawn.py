@@ -13,6 +13,7 @@ import pytest
 from pyqmail.base import child, sandbox
 from pyqmail.programs import qmail_rspawn
 from pyqmail.spawn import starter, wire
+from tests.peers.smtp_host import Host
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 NOBODY = 65534
@@ -217,3 +218,23 @@ def test_descriptor_2_may_be_closed(place):
         assert os.path.realpath(f"/proc/{process.pid}/fd/2") == "/dev/null"
         process.stdin.close()
     assert process.returncode == 0
+
+
+RECIPIENTS = [(1, b"5/5", b"s@a", b"x@far.test"), (2, b"5/5", b"s@a", b"y@far.test"), (2, b"5/5", b"s@a", b"z@far.test"),
+              (3, b"5/5", b"t@a", b"x@far.test"), (4, b"5/5", b"s@a", b"z@FAR.test"), (5, b"5/5", b"s@a", b"x@far.test")]
+
+
+@pytest.mark.parametrize("number, transactions", [
+    (b"1", [1, 1, 1, 1, 1]),        # as qmail does it
+    (b"10", [1, 1, 3]),             # by sender; equal recipients get a copy each
+])
+def test_recipients_of_one_message_at_one_host(place, number, transactions):
+    """Each has a report of its own, whoever it shares a copy with. (A number that is in use is no reason to stop.)"""
+    (place / "control/remoterecipients").write_bytes(number + b"\n")
+    with Host() as host:
+        (place / "control/smtproutes").write_bytes(b":127.0.0.1:%d\n" % host.port)
+        _, said = reports(place, RECIPIENTS)
+        got = sorted((sender, *recipients) for sender, recipients, _ in host.messages)
+    assert set(said) == {1, 2, 3, 4, 5} and sorted(len(envelope) - 1 for envelope in got) == transactions
+    assert {said[number] for number in (1, 3, 4, 5)} == {b"K127.0.0.1 accepted message.\nRemote host said: 250 taken\n"}
+    assert sorted(envelope[1:] for envelope in got if envelope[0] == b"FROM:<t@a>") == [(b"TO:<x@far.test>",)]

@@ -72,13 +72,27 @@ def some(loop, count):
 
 def test_a_crowd_is_more_than_one(loop):
     pool = Kept(loop, 10)
-    pool.arrive(A)
-    pool.arrive(B)
+    pool.arrive(A, False)
+    pool.arrive(B, False)
     assert not pool.crowd(A)
-    pool.arrive(A)
-    assert pool.crowd(A)
-    pool.leave(A)
+    pool.arrive(A, False)
+    assert pool.crowd(A) and pool.stays(A)
+    pool.leave(A, False)
     assert not pool.crowd(A) and not pool.crowd((b"192.0.2.9", 25))
+
+
+def test_who_wants_a_connection_of_its_own_finds_room(loop):
+    pool = Kept(loop, 10)
+    one, two = some(loop, 2)
+    pool.keep(A, one)
+    pool.keep(B, two)
+    pool.arrive(A, False)
+    pool.arrive(A, True)
+    assert one.farewell == QUIT and two.farewell is None
+    assert pool.crowd(A) and not pool.stays(A)
+    pool.leave(A, True)
+    pool.arrive(A, False)
+    assert pool.stays(A)
 
 
 def test_the_one_used_last_is_taken_first_and_only_for_its_server(loop):

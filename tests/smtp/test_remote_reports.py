@@ -49,3 +49,22 @@ def test_any_output_gives_one_letter_and_no_nul(output):
 def test_hosts_are_shown_printable():
     assert reports.no_such_host(b"no such\xe9\n.test") == \
         b"DSorry, I couldn't find any host named no?such??.test. (#5.1.2)\n"
+
+
+EACH = [
+    # records of a dialogue with three recipients             reports
+    (b"r\0hno\n\0sbusy\n\0Kok\n\0", [b"Kok\n", b"Dno\n", b"Zbusy\n"]),
+    (b"r\0r\0r\0Zlater\n\0", [b"Zlater\n"] * 3),
+    (b"hno\n\0hno\n\0hno\n\0Dgiving up\n\0", [b"Dno\ngiving up\n"] * 3),
+    (b"r\0Zdied\n\0", [b"Zdied\n"] * 3),
+    (b"hno\n\0Zdied\n\0", [b"Dno\n", b"Zdied\n", b"Zdied\n"]),
+    (b"Dno host\n\0", [b"Dno host\n"] * 3),
+    (b"r\0r\0r\0Kok\n\0Zbug\n\0", [b"Kok\n"] * 3),
+]
+
+
+@pytest.mark.parametrize("output, texts", EACH)
+def test_recipients_who_shared_a_dialogue(output, texts):
+    found = reports.of_each(output, 3)
+    assert [text[:1] for text in found] == [text[:1] for text in texts]
+    assert all(mine.startswith(text[:-1]) for mine, text in zip(found, texts, strict=True))

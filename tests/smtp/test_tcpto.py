@@ -116,3 +116,11 @@ def test_a_time_in_the_future_is_shown_as_an_unsigned_age():
 def test_lines_of_qmail_tcpto():
     shown = list(qmail_tcpto.lines([FREE, Record(A, 2, NOW - 104)], NOW))
     assert shown == [b"192.0.2.1 timed out 104 seconds ago; # recent timeouts: 2\n"]
+
+
+def test_an_address_that_only_looks_like_one_of_the_table(table):
+    """The four bytes may stand anywhere in the file."""
+    record = Record(b"7.7.192.0", 2, NOW)
+    table.write_bytes(encode(record)[:4] + b"\x02\x01" + encode(record)[6:] + bytes(1008))
+    assert b"\xc0\0\x02\x01" in table.read_bytes()
+    assert tcpto.Table().skip(A, NOW, 0) == (False, False)

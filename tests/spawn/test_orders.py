@@ -52,3 +52,20 @@ def test_accepted(mess):
     fd = orders.open_message(SOUND, 120, {7}, os.getuid())
     assert os.read(fd, 10) == b"line\n" and not os.get_inheritable(fd)
     os.close(fd)
+
+
+def numbers(received, most):
+    return [[order.delnum for order in group] for group in orders.grouped(received, most)]
+
+
+def test_orders_for_one_message_sender_and_host_are_grouped():
+    received = [Order(0, b"1/1", b"s@a", b"a@b"), Order(1, b"1/1", b"s@a", b"c@B"), Order(2, b"2/2", b"s@a", b"a@b"),
+                Order(3, b"1/1", b"t@a", b"d@b"), Order(4, b"1/1", b"s@a", b"a@other"), Order(5, b"1/1", b"s@a", b"e@b")]
+    assert numbers(received, 10) == [[0, 1, 5], [2], [3], [4]]
+    assert numbers(received, 2) == [[0, 1], [2], [3], [4], [5]]
+    assert numbers(received, 1) == [[0], [1], [2], [3], [4], [5]]
+
+
+def test_equal_recipients_get_a_copy_each():
+    received = [Order(number, b"1/1", b"s@a", recipient) for number, recipient in enumerate([b"a@b", b"a@b", b"c@b"])]
+    assert numbers(received, 10) == [[0], [1, 2]]
