@@ -15,6 +15,7 @@ from .errors import Permanent, Temporary, text
 from .filemark import mark
 
 IPV6_GROUPS = 8
+DIGITS = 18                         # of a number in a range
 
 
 def compile_rules(source):
@@ -73,7 +74,7 @@ def expand(address, packed, line):
         return
     head, dot, low = before.rpartition(b".")
     high, dot_after, tail = after.partition(b".")
-    if not (low + b"0").isdigit() or not (high + b"0").isdigit():
+    if not (low + b"0").isdigit() or not (high + b"0").isdigit() or max(len(low), len(high)) > DIGITS:
         raise bad(line)
     for number in range(int(low or 0), min(int(high or 0), 255) + 1):
         yield b"%b%b%d%b%b" % (head, dot, number, dot_after, tail), packed

@@ -10,6 +10,7 @@ DIRECTORY = b"/run/courier/authdaemon"      # where Courier's programs as Debian
 NAMES = {b"authmodulelist": MODULE, b"daemons": b"5", b"authdaemonvar": DIRECTORY, b"DEBUG_LOGIN": b"0",
          b"DEFAULTOPTIONS": b""}
 MOST = 1000                         # of daemons
+DIGITS = 18                         # of a number
 
 
 class Settings:
@@ -28,7 +29,7 @@ class Settings:
 
 
 def number(values, name):
-    if not values[name].isdigit():
+    if not values[name].isdigit() or len(values[name]) > DIGITS:
         raise Temporary(f"{name.decode()}: not a number")
     return int(values[name])
 

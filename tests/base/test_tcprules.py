@@ -31,7 +31,7 @@ def test_compile(source, records):
 
 @pytest.mark.parametrize("line", [
     b":alow", b":allowx", b"a:deny,", b"a:deny,A", b"a:deny,A=", b'a:deny,A="x', b"a:", b"1.2.3.a-4:deny",
-    b"1-2-3.:allow",
+    b"1-2-3.:allow", b"10.1-" + b"9" * 5000 + b".:deny",
     b"xyz:1:deny", b"::deny", b"12345::deny", b"1:2::3::4:deny", b"2001::db8::deny", b"1:2:3:4:5:6:7:8::deny"])
 def test_unclear_rule(line):
     with pytest.raises(Permanent, match="unable to parse this line"):

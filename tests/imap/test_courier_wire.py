@@ -103,7 +103,7 @@ def test_settings(tmp_path):
     assert (found.daemons, found.debug, found.defaults, found.directory) == (5, 0, b"", b"/run/courier/authdaemon")
 
 
-@pytest.mark.parametrize("text", ['authmodulelist="authpam"', "daemons=many", "DEBUG_LOGIN="])
+@pytest.mark.parametrize("text", ['authmodulelist="authpam"', "daemons=many", "daemons=" + "9" * 5000, "DEBUG_LOGIN="])
 def test_settings_that_are_wrong(tmp_path, text):
     path = tmp_path / "authdaemonrc"
     path.write_text(text + "\n")
