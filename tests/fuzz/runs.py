@@ -1,0 +1,53 @@
+"""The processes that fuzz: one for each target, because libFuzzer ends its process."""
+import os
+import re
+import subprocess
+import sys
+from collections import namedtuple
+
+PATIENCE = 20                       # s for one input: nothing takes as long as that
+MEMORY = 1024                       # MB
+WITHIN = "--within"                 # the first word of the command line of the process that fuzzes
+
+
+class Result(namedtuple("Result", "name executions features edges broken")):
+    """broken: the last lines of a run that ended early, else None."""
+
+    def line(self):
+        found = f"{self.name:16}{self.executions:>12} executions {self.features:>6} features {self.edges:>6} edges"
+        return found if self.broken is None else f"{found}\n{self.broken}"
+
+
+def fuzz(name, *arguments):
+    """The life of such a process. arguments: libFuzzer's."""
+    import atheris
+    with atheris.instrument_imports(include=["pyqmail"]):
+        from tests.fuzz import targets
+    run = targets.TARGETS[name].run
+    with targets.world():
+        atheris.Setup([sys.argv[0], *arguments], run)
+        atheris.Fuzz()
+
+
+def start(name, arguments):
+    command = ["nice", "-n", "10", sys.executable, "-m", "tests.fuzz", WITHIN, name, *arguments]
+    return subprocess.run(command, capture_output=True, text=True, errors="replace", check=False)
+
+
+def run(name, kept, corpus, seconds):
+    """Fuzz one target; new inputs go to `kept`."""
+    where = [kept] + [corpus] * os.path.isdir(corpus)
+    artifact = os.path.join(os.getcwd(), f"fuzz-{name}-")
+    done = start(name, [f"-max_total_time={seconds}", "-print_final_stats=1", "-max_len=4096", f"-timeout={PATIENCE}",
+                        f"-rss_limit_mb={MEMORY}", f"-artifact_prefix={artifact}", *where])
+    text = done.stderr + done.stdout
+    executions = re.findall(r"number_of_executed_units:\s*(\d+)", text) or re.findall(r"#(\d+)", text) or ["0"]
+    features, edges = re.findall(r"\bft: (\d+)", text) or ["0"], re.findall(r"\bcov: (\d+)", text) or ["0"]
+    broken = None if done.returncode == 0 else "\n".join(text.splitlines()[-40:])
+    return Result(name, int(executions[-1]), int(features[-1]), int(edges[-1]), broken)
+
+
+def merge(name, corpus, kept):
+    done = start(name, ["-merge=1", "-max_len=4096", f"-timeout={PATIENCE}", corpus, kept])
+    print(f"{name}: {len(os.listdir(corpus))} inputs")
+    return done.returncode
