@@ -14,6 +14,7 @@ Raises NotFound when the name, or anything of this kind, does not exist; Tempora
 else. An answer of aliases that lead nowhere is an empty list: the name exists, as qmail sees it.
 """
 import os
+import sys
 import time
 
 from . import filemark, ipme
@@ -193,7 +194,6 @@ def _load():
     if not known:
         sys.modules[name] = type(sys)(name)
     try:
-        import dns.asyncresolver
         import dns.resolver         # noqa: F401
     finally:
         if not known:

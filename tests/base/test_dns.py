@@ -2,6 +2,8 @@
 import asyncio
 import importlib.util
 import os
+import subprocess
+import sys
 import time
 
 import pytest
@@ -12,7 +14,9 @@ from pyqmail.base import dns as mail_dns  # noqa: E402
 from pyqmail.base.dns import NotFound  # noqa: E402
 from pyqmail.base.errors import Temporary  # noqa: E402
 
-PEER = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "peers/nameserver.py")
+TESTS = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+ROOT = os.path.dirname(TESTS)
+PEER = os.path.join(TESTS, "peers/nameserver.py")
 spec = importlib.util.spec_from_file_location("nameserver", PEER)
 peer = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(peer)
@@ -150,3 +154,12 @@ def test_resolv_conf_is_read_again_when_it_changes(tmp_path):
 
 def as_server(server):
     return server if hasattr(server, "address") else type("Server", (), {"address": server})
+
+
+def test_the_library_comes_without_what_nobody_needs():
+    """Features of dnspython that we do not use are not there, and what finds out about them neither; others get it."""
+    code = ("import sys; from pyqmail.base import dns; dns._load(); import dns._features\n"
+            "assert not {'email', 'importlib.metadata', 'csv'} & set(sys.modules)\n"
+            "assert not any(map(dns._features.have, dns._features._requirements))\n"
+            "import importlib.metadata; assert importlib.metadata.version('dnspython')")
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT)
