@@ -78,6 +78,7 @@ def run(options):
     running.clock = clock
     for name in options.names or PARTS:
         table.at(name)
+        running.empty("joe", "sue", "ann", "alias")
         try:
             PARTS[name](running, table, options)
         except Exception as why:            # the others can still be looked at

@@ -13,9 +13,9 @@ LIMIT = 64                          # MB that a process may take, whatever the s
 
 def large(site, table, options):
     size = min(options.size, max(len(CHUNK), (sites.free(site.home) - (2 << 30)) // 5 * 2))   # it will be there twice
-    size -= size % len(CHUNK)
     if size < options.size:
         table.figure("no room for more than", megabytes(size))
+    size -= size % len(CHUNK)
     table.figure("size of the message", megabytes(size))
     with Sink() as sink, site.running(databytes=str(size // 100)):
         refused(site, table, size)

@@ -26,8 +26,8 @@ def recipients(site, table, options):
             failing(site, table, count // 10, "remote",
                     [f"refused-{number}@{world.REMOTE}" for number in range(count // 10)])
             table.expect(not sink.taken, "the other host took what it refused")
-            by_smtp(site, table, min(count, SMTP_MOST))
-            by_inject(site, table, count)
+            by_smtp(site, table, min(count // 10, SMTP_MOST))
+            by_inject(site, table, count // 10 if options.small else count)
         peaks.tell(table, LIMIT)
 
 

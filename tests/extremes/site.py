@@ -60,7 +60,7 @@ class Site(Mail):
     def start(self):
         status, said = self.ctl("start")
         if status:
-            raise Broken(said + "".join(f"{name}:\n{self.log(name)[-1000:]}" for name in ("send", "smtpd", "pop3d")))
+            raise Broken(said + "".join(f"{name}:\n{self.log(name)[:1000]}" for name in ("send", "smtpd", "pop3d")))
         self.up()
 
     def stop(self):
