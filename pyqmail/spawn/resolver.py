@@ -5,6 +5,10 @@ for good, and only there is the database read, are a stranger's addresses taken 
 system asked for accounts. One process answers many questions, one at a time. It is replaced when
 users/cdb was, when it is old, when a look-up hangs, and when it dies: that costs the one question.
 
+An answer holds for HOLD seconds while users/cdb and /etc/passwd are the same: in a burst of mail to one address that
+saves most of the look-ups, which cost 0.1 ms each. What changes elsewhere, in an account of another source or in the
+owner of a home, counts that much later.
+
 Question: one packet, b"g" or b"c" and the local part; g: where users/cdb has nothing, answer as
 qmail-getpw does. Answer: one packet, b"=" and the fields, b"-" (nobody is assigned), or b"!" and an
 exit code of users.codes.
@@ -15,7 +19,7 @@ import socket
 from collections import deque
 
 from ..base import home, netio, prot, sandbox, sig
-from ..base.filemark import mark
+from ..base.filemark import mark, of
 from ..users import lookup, passwd
 from ..users.codes import BUG, CDB, MEMORY, SYSTEM, Undecided
 
@@ -23,6 +27,7 @@ PACKET = 200_000                    # bytes; longer local parts cannot be on a c
 LOOKUP_TIME = 300                   # s for one look-up; then its process dies of SIGALRM
 SLOW_AFTER = 2                      # s; then the questions that wait go to another process
 SLOW_MAX = 10                       # processes with a look-up that hangs
+HOLD, HELD = 0.1, 1000              # s; answers
 AGE_MAX = 3600                      # s; the system's ways to find accounts may be configured anew
 SOCKET, DATABASE = 3, 4             # descriptors of the process
 
@@ -32,6 +37,7 @@ class Resolver:
 
     def __init__(self, loop, ids, clock):
         self._loop, self._ids, self._clock = loop, ids, clock
+        self._held = {}                 # question -> (until, marks of the files, fields)
         self._packets = netio.Packets(2 * PACKET)
         self._waiting = deque()         # (question, answered)
         self._process = None            # answers one question at a time
@@ -43,8 +49,23 @@ class Resolver:
         if len(local) >= PACKET:
             answered(Undecided(MEMORY))
             return
-        self._waiting.append(((b"g" if getpw else b"c") + local, answered))
+        question = (b"g" if getpw else b"c") + local
+        fields = self._held_answer(question)
+        if fields is not None:
+            answered(fields)
+            return
+        self._waiting.append((question, answered))
         self.next()
+
+    def _held_answer(self, question):
+        """The fields of an answer that holds, None if there is none."""
+        until, marks, fields = self._held.get(question, (0, None, None))
+        return fields if self._clock.monotonic() < until and marks == file_marks() else None
+
+    def _hold(self, process, fields):
+        if len(self._held) >= HELD:
+            self._held.clear()
+        self._held[process.question] = process.asked + HOLD, process.marks, fields
 
     def next(self):
         """Ask what can be asked. Returns the seconds after which it must be called again if nothing
@@ -62,6 +83,7 @@ class Resolver:
     def _put(self, question, answered):
         try:
             process = self._current()
+            process.question, process.marks = question, file_marks()
             process.socket.send(question)
             process.answered, process.asked = answered, self._clock.monotonic()
         except Undecided as why:
@@ -110,7 +132,10 @@ class Resolver:
         answered, process.answered = process.answered, None
         if process in self._slow:
             self._retire(process)
-        answered(understood(answer))
+        found = understood(answer)
+        if isinstance(found, bytes):
+            self._hold(process, found)
+        answered(found)
         self.next()
 
     def _lost(self, process):
@@ -133,11 +158,16 @@ class Resolver:
 
 class Process:
     """A process that answers: our end of its socket, the mark of its users/cdb, when it was started; whom to
-    give the answer it owes (None: it owes none), and when it was asked."""
+    give the answer it owes (None: it owes none), and when it was asked; what it was asked and how the files were then."""
 
     def __init__(self, sock, mark, born):
         self.socket, self.mark, self.born = sock, mark, born
-        self.answered, self.asked = None, born
+        self.answered, self.asked, self.question, self.marks = None, born, b"", None
+
+
+def file_marks():
+    """What changes when one of the files does that accounts and addresses are in."""
+    return of(home.path("users", "cdb")), of(passwd.PASSWD)
 
 
 def cdb_mark():

@@ -124,3 +124,49 @@ def test_an_address_longer_than_a_packet(asking):
     _, ask, loop, _, answers = asking
     ask(b"x" * resolver.PACKET)
     assert answers[0][1].code == codes.MEMORY and not loop.sockets
+
+
+def test_an_answer_holds_for_a_moment(asking, tmp_path, monkeypatch):
+    """Not beyond it, not when a file with accounts or addresses has changed since it was asked for, and only if somebody
+    was found."""
+    _, ask, loop, clock, answers = asking
+    accounts = tmp_path / "passwd"
+    monkeypatch.setattr(resolver.passwd, "PASSWD", str(accounts))
+
+    def change(path, text):
+        (tmp_path / "new").write_bytes(text)
+        os.rename(tmp_path / "new", path)
+
+    def asked(local=b"a", answer=b"=A\0", meanwhile=lambda: None):
+        """True if this takes a look-up."""
+        before = len(answers)
+        ask(local)
+        if len(answers) > before:
+            return False
+        assert loop.sockets[-1].recv(10) == b"g" + local
+        meanwhile()
+        loop.sockets[-1].send(answer)
+        loop.readable()
+        assert len(answers) == before + 1
+        return True
+    assert asked() and not asked() and asked(b"A") and answers[1] == (b"a", b"A\0")
+    change(accounts, b"one")
+    assert asked() and not asked()
+    change(accounts, b"two2")
+    assert asked(meanwhile=lambda: change(accounts, b"three")) and asked() and not asked()
+    change(tmp_path / "users/cdb", b"cdb")
+    assert asked() and not asked()
+    clock.time += resolver.HOLD
+    assert asked() and not asked()
+    for answer in (b"-", b"!%d" % codes.SYSTEM):
+        assert asked(b"b", answer) and asked(b"b", answer)
+
+
+def test_answers_that_hold_are_bounded(asking):
+    found, ask, loop, _, _ = asking
+    for number in range(resolver.HELD + 10):
+        ask(b"%d" % number)
+        loop.sockets[-1].recv(10)
+        loop.sockets[-1].send(b"=A")
+        loop.readable()
+        assert len(found._held) <= resolver.HELD
