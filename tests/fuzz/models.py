@@ -1,4 +1,4 @@
-"""What must come out, said a second time: slower, simpler, on the whole input at once, and sharing no code with pyqmail.
+"""What must come out, said a second time: slower, simpler, on the whole input at once, with no code of pyqmail's.
 
 Where a model and a session differ about which bytes of a stranger are commands and which are text, one of both could
 be made to take a message that nobody sent.
@@ -255,7 +255,7 @@ def smtp_replies(data):
 
 
 def delivery(stream, sender, recipients, extended):
-    """(letters of the records that qmail-remote writes, whether the server offers PIPELINING) for what a server says."""
+    """(letters of qmail-remote's records, whether the server offers PIPELINING) for what a server says."""
     replies, letters = iter(smtp_replies(stream)), b""
 
     def code():

@@ -28,7 +28,7 @@ class Input:
 
 
 def pieces(data, seed):
-    """`data` as a network may deliver it. seed: 0 in one piece, 1 byte by byte, others in pieces of sizes made of it."""
+    """`data` as a network may deliver it. seed: 0 in one piece, 1 byte by byte, others: the sizes are made of it."""
     if seed == 0:
         return [data] if data else []
     if seed == 1:

@@ -13,23 +13,24 @@ from . import formats, sessions, vpopmaild
 HERE = os.path.dirname(os.path.abspath(__file__))
 CORPUS = os.path.join(HERE, "corpus")
 LONGEST = 4096                      # bytes of an input; files of one target stay far below that
-EDGES = (b"\r\n", b"\n", b"\r", b"\0", b".", b"\r\n.\r\n", b"\n.\n", b":", b",", b"@", b"<", b">", b'"', b"\\", b" ", b"\t",
-         b"-", b"%", b"\xff", b"0", b"99999999999999999999", b"-1", b"/", b"..", b"[", b"]", b"(", b"=", b"+", b"#", b"|")
+EDGES = (b"\r\n", b"\n", b"\r", b"\0", b".", b"\r\n.\r\n", b"\n.\n", b":", b",", b"@", b"<", b">", b'"', b"\\", b" ",
+         b"\t", b"-", b"%", b"\xff", b"0", b"99999999999999999999", b"-1", b"/", b"..", b"[", b"]", b"(", b"=",
+         b"+", b"#", b"|")
 
 Target = namedtuple("Target", "name run promise")
 
 TARGETS = {each.name: each for each in (
-    Target("smtp", sessions.smtp_server, "accepts what the model accepts, byte for byte; the same codes; well-formed replies"),
+    Target("smtp", sessions.smtp_server, "accepts what the model accepts, byte for byte; the same codes"),
     Target("queue-answer", sessions.queue_answer, "a queue program's own words are one reply line"),
     Target("smtp-replies", sessions.smtp_replies, "a server's replies: the model's codes and texts"),
-    Target("smtp-client", sessions.smtp_client, "the model's report; whole command lines; the text only after DATA's answer"),
+    Target("smtp-client", sessions.smtp_client, "the model's report; whole lines; no text before DATA's answer"),
     Target("smtp-text", sessions.smtp_text, "what goes out after DATA is taken by a server as that very message"),
     Target("qmtp", sessions.qmtp_server, "accepts and answers as the model"),
     Target("qmqp", sessions.qmqp_server, "accepts and answers as the model"),
     Target("qmqp-packet", sessions.qmqp_packet, "a client's packet is taken by the server as it was meant"),
     Target("netstrings", sessions.netstring_input, "the model's netstrings, in whatever pieces"),
     Target("pop3-login", sessions.pop3_login, "one line a command; logins without NUL or line end"),
-    Target("pop3", sessions.pop3_session, "replies a client can read; texts come out as they are; QUIT removes what DELE named"),
+    Target("pop3", sessions.pop3_session, "replies a client can read; texts as they are; QUIT removes what DELE named"),
     Target("vpopmaild", vpopmaild.session, "every line is answered in its form; before a login nothing happens"),
     Target("addresses", formats.addresses_quoted, "quoting and unquoting give the address back; one line"),
     Target("smtp-address", formats.smtp_grammar, "the model's address"),

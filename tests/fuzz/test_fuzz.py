@@ -40,7 +40,8 @@ def test_long_form_runs(tmp_path):
     """Guided by coverage, a moment only."""
     pytest.importorskip("atheris")
     command = [sys.executable, "-m", "tests.fuzz", "netstrings", "--seconds", "1", "--keep", str(tmp_path / "kept")]
-    done = subprocess.run(command, capture_output=True, cwd=tmp_path, env={**os.environ, "PYTHONPATH": ROOT}, check=False)
+    environ = {**os.environ, "PYTHONPATH": ROOT}
+    done = subprocess.run(command, capture_output=True, cwd=tmp_path, env=environ, check=False)
     assert done.returncode == 0, done
     found = done.stdout.split()
     assert found[0] == b"netstrings" and int(found[1]) > 0 and int(found[5]) > 10, done.stdout
@@ -53,10 +54,12 @@ def test_pieces_are_the_whole():
 
 # The models are what everything is compared with: they must say no to what nobody may take.
 
-SMUGGLED = b"MAIL FROM:<a@c>\r\nRCPT TO:<b@a.example>\r\nDATA\r\nhi%bMAIL FROM:<evil@c>\r\nRCPT TO:<b@a.example>\r\nDATA\r\n%b\r\n.\r\n"
+SMUGGLED = (b"MAIL FROM:<a@c>\r\nRCPT TO:<b@a.example>\r\nDATA\r\nhi%b"
+            b"MAIL FROM:<evil@c>\r\nRCPT TO:<b@a.example>\r\nDATA\r\n%b\r\n.\r\n")
 
 
-@pytest.mark.parametrize("end", [b"\n.\n", b"\n.\r\n", b"\r\n.\n", b"\r.\r", b"\r\n.\r", b"\n.\r", b"\r.\r\n", b"\r\r\n.\r\n"])
+@pytest.mark.parametrize("end", [b"\n.\n", b"\n.\r\n", b"\r\n.\n", b"\r.\r", b"\r\n.\r", b"\n.\r", b"\r.\r\n",
+                                 b"\r\r\n.\r\n"])
 def test_model_takes_no_other_end_of_a_message(end):
     policy = models.Policy(relay=None, check=None, accept=lambda number: b"")
     codes, accepted = models.smtp(SMUGGLED % (end, b"x"), policy)
@@ -78,7 +81,8 @@ def test_a_seeded_bug_is_found(broken, monkeypatch):
     from pyqmail.smtp import data
     if broken == "smtp-dot":        # a dot between LFs ends the message
         name, real = "smtp", data.DataReader.feed
-        monkeypatch.setattr(data.DataReader, "feed", lambda self, piece: real(self, piece.replace(b"\n.\n", b"\r\n.\r\n")))
+        monkeypatch.setattr(data.DataReader, "feed",
+                            lambda self, piece: real(self, piece.replace(b"\n.\n", b"\r\n.\r\n")))
     elif broken == "netstring":     # one byte of the length is not looked at
         name = "qmtp"
         monkeypatch.setattr(wire.Input, "comma", lambda self: self.byte())

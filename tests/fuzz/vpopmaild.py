@@ -24,7 +24,7 @@ class Store:
 
     def __init__(self, domain, changed):
         self._domain, self._changed = domain, changed
-        self._found = {name: Account(name, b"$1$x", 1, own, name, b"%b/%b" % (domain.directory, name), b"NOQUOTA", b"pw")
+        self._found = {name: Account(name, b"$1$x", 1, own, name, domain.directory + b"/" + name, b"NOQUOTA", b"pw")
                        for name, own in USERS}
 
     def get(self, name):
@@ -81,8 +81,9 @@ class World:
                     (valias, "insert", self.note("alias")), (valias, "delete", self.note("alias")),
                     (valias, "lines", lambda domain, user: [b"&a@b.example"]), (valias, "users", lambda domain: [b"x"]),
                     (domains, "add", self.note("domain")), (domains, "add_alias", self.note("domain")),
-                    (domains, "delete", self.note("domain")), (ipmap, "entries", lambda: [(b"192.0.2.1", b"example.com")]),
-                    (ipmap, "add", self.note("ip")), (ipmap, "delete", self.note("ip")), (quotas, "apply", self.note("quota")),
+                    (domains, "delete", self.note("domain")),
+                    (ipmap, "entries", lambda: [(b"192.0.2.1", b"example.com")]), (ipmap, "add", self.note("ip")),
+                    (ipmap, "delete", self.note("ip")), (quotas, "apply", self.note("quota")),
                     (passwords, "make", lambda clear: b"$1$y"), (passwords, "kept", lambda clear: clear),
                     (userdir, "directory_of", lambda domain, account: account.directory),
                     (daemon_commands, "measure", lambda *_: daemon_commands.maildirsize.Usage()),
@@ -95,7 +96,7 @@ class World:
     def reach(self, target):
         """No file is touched: this far a path may come, and not out of its domain."""
         parts = (*target._way, target.name)
-        assert all(part and part not in (b".", b"..") and b"/" not in part and b"\0" not in part for part in parts), parts
+        assert not {b"", b".", b".."} & set(parts) and not set(b"/\0") & set(b"".join(parts)), parts
         self.change("file", target._domain, parts[0], parts)
         raise OSError(errno.EACCES, "permission denied")
 
