@@ -63,7 +63,9 @@ def file_system(place):
         mounts = [line.split() for line in f]
     above = (mount for mount in mounts if f"{place}/".startswith(mount[1].rstrip("/") + "/"))
     best = max(above, key=lambda mount: len(mount[1]))
-    return best[2]
+    journals = os.listdir("/proc/fs/jbd2") if os.path.isdir("/proc/fs/jbd2") else []
+    without = best[2] == "ext4" and not any(name.startswith(os.path.basename(best[0])) for name in journals)
+    return best[2] + (" without a journal" if without else "")
 
 
 def values(kept, peer, key):
