@@ -10,13 +10,13 @@ what broke a promise. Such an input is kept in the working directory and named. 
     --list                  the targets and what each promises
     --replay TARGET FILE    one input, with the traceback
     --keep DIRECTORY        put what was found on the way there: more inputs, new for this run
-    --distil TARGET         reduce that target's inputs in --keep to those that count, and put small ones into corpus
+    --distil TARGET         put those of its inputs in --keep that reach something new into the corpus
 
 Needs atheris: pip install atheris (it comes with the tests' libraries where there is a build of it).
 """
 import argparse
+import hashlib
 import os
-import shutil
 import sys
 import tempfile
 import time
@@ -34,7 +34,7 @@ def main():
     options.add_argument("--list", action="store_true", help="the targets")
     options.add_argument("--replay", nargs=2, metavar=("TARGET", "FILE"), help="one input")
     options.add_argument("--keep", metavar="DIRECTORY", help="where found inputs stay")
-    options.add_argument("--distil", metavar="TARGET", help="reduce kept inputs")
+    options.add_argument("--distil", metavar="TARGET", help="choose from kept inputs")
     if sys.argv[1:2] == [runs.WITHIN]:
         return runs.fuzz(*sys.argv[2:])
     chosen = options.parse_args()
@@ -82,15 +82,22 @@ def campaign(targets, chosen):
 
 
 def distil(targets, name, kept):
-    """Merge what was kept into the corpus: of inputs that reach the same, the smallest."""
-    corpus = os.path.join(targets.CORPUS, name)
-    os.makedirs(corpus, exist_ok=True)
-    with tempfile.TemporaryDirectory() as small:
-        for each in os.listdir(os.path.join(kept, name)):
-            path = os.path.join(kept, name, each)
-            if os.path.getsize(path) <= SMALL:
-                shutil.copy(path, small)
-        return runs.merge(name, corpus, small)
+    """Put into the corpus what goes where nothing there goes."""
+    if not kept:
+        print("--distil needs --keep", file=sys.stderr)
+        return USAGE
+    candidates = []
+    for each in os.scandir(os.path.join(kept, name)):
+        if each.stat().st_size <= SMALL:
+            with open(each.path, "rb") as f:
+                candidates.append(f.read())
+    with targets.world():
+        chosen = runs.distilled(targets.TARGETS[name].run, [data for _, data in targets.corpus(name)], candidates)
+    for data in chosen:
+        with open(os.path.join(targets.CORPUS, name, hashlib.sha256(data).hexdigest()[:12]), "wb") as f:
+            f.write(data)
+    print(f"{name}: {len(chosen)} more inputs")
+    return 0
 
 
 sys.exit(main())

@@ -7,6 +7,7 @@ from collections import namedtuple
 
 PATIENCE = 20                       # s for one input: nothing takes as long as that
 MEMORY = 1024                       # MB
+MOST = 25                           # inputs that one distillation adds
 WITHIN = "--within"                 # the first word of the command line of the process that fuzzes
 
 
@@ -47,7 +48,32 @@ def run(name, kept, corpus, seconds):
     return Result(name, int(executions[-1]), int(features[-1]), int(edges[-1]), broken)
 
 
-def merge(name, corpus, kept):
-    done = start(name, ["-merge=1", "-max_len=4096", f"-timeout={PATIENCE}", corpus, kept])
-    print(f"{name}: {len(os.listdir(corpus))} inputs")
-    return done.returncode
+
+def arcs(run, data):
+    """{(file, line, next line)} of pyqmail that an input goes through."""
+    found, last = set(), {}
+
+    def trace(frame, event, _):
+        name = frame.f_code.co_filename
+        if "/pyqmail/" not in name:
+            return None
+        found.add((name, last.get(name), frame.f_lineno))
+        last[name] = frame.f_lineno
+        return trace
+    sys.settrace(trace)
+    try:
+        run(data)
+    finally:
+        sys.settrace(None)
+    return found
+
+
+def distilled(run, corpus, candidates):
+    """Those of the candidates, smaller ones first, that go where the corpus and the others do not."""
+    known, chosen = set().union(*(arcs(run, data) for data in corpus)), []
+    for data in sorted(candidates, key=lambda data: (len(data), data)):
+        new = arcs(run, data) - known
+        if new and len(chosen) < MOST:
+            known |= new
+            chosen.append(data)
+    return chosen
