@@ -104,7 +104,7 @@ class Trial:
                 return False
             statuses = RUNNING.findall(self.site.log())
             return not statuses or statuses[-1] == ("0", "0")
-        self.site.until(quiet, "nothing moves any more", 120)
+        self.site.until(quiet, "nothing moves any more", 300)
 
     def pop3(self):
         session = poplib.POP3("127.0.0.1", world.POP3, timeout=60)

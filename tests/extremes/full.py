@@ -66,7 +66,7 @@ def queue_full(site, table, kind, by_itself):
         with open(turned, "w", encoding="ascii"):
             pass
         site.doqueue()
-        site.until(lambda: "bounce message" in site.log(), "bounces have no room either", 60)
+        site.until(lambda: "bounce message" in site.log(), "bounces have no room either")
         disk.empty()
         with sites.stopwatch() as taken:
             if not by_itself:

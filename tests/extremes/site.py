@@ -16,7 +16,7 @@ from tests.system.conftest import Mail
 PATIENCE = 900                      # s; something that takes longer is stuck
 JOE, SUE = f"joe@{world.DOMAIN}", f"sue@{world.DOMAIN}"
 ANN = f"ann@{world.VIRTUAL}"
-LOOK_EVERY = 0.2                    # s
+LOOK_EVERY = 0.5                    # s
 
 
 class Broken(Exception):
@@ -58,10 +58,15 @@ class Site(Mail):
         self.world = place
 
     def start(self):
-        status, said = self.ctl("start")
-        if status:
-            raise Broken(said + "".join(f"{name}:\n{self.log(name)[:1000]}" for name in ("send", "smtpd", "pop3d")))
-        self.up()
+        _, said = self.ctl("start")         # on a slow machine it may give up before the last one answers
+        try:
+            self.up()
+        except AssertionError as why:
+            logs = "".join(f"{name}:\n{self.log(name)[-1000:]}" for name in ("send", "smtpd", "pop3d"))
+            raise Broken(f"{said}\n{why}\n{logs}") from why
+
+    def smtp(self, **options):
+        return super().smtp(**{"timeout": PATIENCE, **options})
 
     def stop(self):
         self.world.must("qmailctl", "stop")
