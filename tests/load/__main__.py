@@ -1,11 +1,12 @@
 """The system under load: hostile connections beside ordinary mail, many POP3 sessions, deliveries beside a flood.
 
-    python -m tests.load [--small] [--report FILE] [--place DIR] [NAME…]      names: SCENARIOS in tests/load/scenarios.py
+    python -m tests.load [--small] [--report FILE] [--place DIR] [NAME…]
 
-Runs the whole system with users of its own, in namespaces. For each scenario one line: messages delivered a second
-alone and under load (rounds of the two alternate; medians), their ratio, what else was seen. Exit code: 1 if
-something was wrong that does not depend on the machine's speed. About five minutes; needs root, Postfix's smtp-source
-and iproute2. What it makes lies below DIR (/var/lib) and is gone afterwards. See doc/RELIABILITY.md.
+Runs the whole system with users of its own, in namespaces. For each scenario (NAME: SCENARIOS in scenarios.py) one
+line: messages delivered a second alone and under load (rounds of the two alternate; medians), their ratio, processor
+time of a message, what else was seen. Exit code: 1 if something was wrong that does not depend on the machine's speed.
+About five minutes; needs root, Postfix's smtp-source and iproute2. What it makes lies below DIR (/var/lib) and is gone
+afterwards. See doc/RELIABILITY.md.
 """
 import argparse
 import json
@@ -41,8 +42,8 @@ def main():
         here = world.World(place)
         here.prepare(runs.libraries(place))
         here.add_code("good")
-        process = subprocess.Popen([*world.WITHIN, sys.executable, "-m", "tests.load", *sys.argv[1:], "--within", place],
-                                   cwd=world.ROOT)
+        command = [*world.WITHIN, sys.executable, "-m", "tests.load", *sys.argv[1:], "--within", place]
+        process = subprocess.Popen(command, cwd=world.ROOT)
         try:
             return process.wait()
         finally:

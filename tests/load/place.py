@@ -15,8 +15,9 @@ from tests.powercut import disk, world
 
 SMTP, POP3 = world.SMTP, world.POP3
 JOE, SUE = f"joe@{world.DOMAIN}", f"sue@{world.DOMAIN}"
+TOLD = 50_000                       # bytes of qmail-send's log: some hundred deliveries
 LENGTH = 2000                       # bytes of an ordinary message
-WARM = 100                          # messages until everything is as it is after many
+WARM = 80                           # messages until everything is as it is after many
 OLD = 1_000_000_000                 # POP3 shows no message of this very second
 PATIENCE = 120                      # s for anything to be done
 NETWORK = "10.77.0.0/16"            # strangers' addresses: loopback is not counted for limits
@@ -55,8 +56,7 @@ class Place:
         for port, word in ((SMTP, b"220"), (POP3, b"+OK")):
             self.until(lambda port=port, word=word: greeting(port).startswith(word), f"port {port}")
         self.empty("joe", "sue")
-        self.mail(WARM)             # what is opened once and kept counts for none of what follows
-        self.rate = self.mail(WARM)[1]
+        self.rate, _ = self.mail(WARM)      # what is opened once and kept is open now
 
     @staticmethod
     def until(ready, what, seconds=PATIENCE, pause=0.02):
@@ -81,15 +81,15 @@ class Place:
         return self.delivered(name) >= self.sent[name]
 
     def mail(self, count):
-        """(messages a second until the last one was accepted, until it was delivered) of ordinary mail."""
+        """So many ordinary messages: how many a second, from the first one's connection to the last one's delivery, and
+        ms of processor time of each, of all our processes."""
         self.empty("joe")
-        began = time.monotonic()
+        began, used = time.monotonic(), self.processor()
         source = self.source(count)
         if source.wait(PATIENCE):
             raise RuntimeError(f"smtp-source: status {source.returncode}\n{self.log()}")
-        accepted = time.monotonic()
         self.until(self.all_delivered, "delivery", pause=0.01)
-        return count / (accepted - began), count / (time.monotonic() - began)
+        return count / (time.monotonic() - began), 1000 * (self.processor() - used) / count
 
     def empty(self, *names):
         """Maildirs without a message, so that looking at them costs the same in each round."""
@@ -101,12 +101,14 @@ class Place:
 
     def quiet(self):
         """Wait until the queue is empty."""
-        self.until(lambda: b"messages in queue: 0\n" in self.world.run("qmail-qstat").stdout, "an empty queue", pause=0.2)
+        self.until(lambda: b"messages in queue: 0\n" in self.world.run("qmail-qstat").stdout, "an empty queue",
+                   pause=0.2)
 
-    def log(self, name="smtpd"):
+    def log(self, name="smtpd", last=3000):
+        """The last bytes of a log, as text."""
         try:
             with open(f"{self.home}/log/{name}/current", encoding="utf-8", errors="replace") as f:
-                return f.read()[-3000:]
+                return f.read()[-last:]
         except FileNotFoundError:
             return "no log"
 
@@ -156,10 +158,23 @@ class Place:
                 process.wait()
             self.sent["sue"] = 0
 
+    def places_used(self):
+        """The mean of the local deliveries under way in the last lines of the log that tell of them."""
+        found = re.findall(r" status: local (\d+)/", self.log("send", TOLD))
+        return sum(map(int, found)) / max(1, len(found))
+
     # ------------------------------------------------------------ processes
 
     def processes(self, program=None):
         return proc.of(self.home, program)
+
+    def processor(self):
+        """Seconds of processor time that our processes have used so far, those that have ended included."""
+        ticks = 0
+        for process in self.processes():
+            with contextlib.suppress(OSError), open(f"/proc/{process.pid}/stat", encoding="utf-8") as f:
+                ticks += sum(map(int, f.read().rpartition(")")[2].split()[11:15]))      # its own, its children's
+        return ticks / os.sysconf("SC_CLK_TCK")
 
     def descriptors(self):
         """{program: open descriptors of all its processes}, of those that clients can reach."""

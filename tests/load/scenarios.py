@@ -26,10 +26,12 @@ LIMIT, PER_IP = 20, 10              # of the scenario about limits
 
 
 class Row:
-    """name: of the scenario; alone, loaded: [messages a second] of the rounds; notes: for the table; wrong: see above."""
+    """name: of the scenario; alone, loaded: [messages a second] of the rounds; notes: for the table; wrong: see above;
+    processor: ([ms a message alone], [under load])."""
 
     def __init__(self, name):
         self.name, self.alone, self.loaded, self.notes, self.wrong = name, [], [], [], []
+        self.processor = [], []
 
     def must(self, fine, what):
         if not fine:
@@ -43,11 +45,14 @@ class Row:
         def rates(found):
             return f"{statistics.median(found):7.0f}" if found else f"{'-':>7}"
         ratio = f"{self.ratio:6.0%}" if self.loaded else f"{'-':>6}"
-        lines = [f"{self.name:<12} {rates(self.alone)} {rates(self.loaded)} {ratio}  {'; '.join(self.notes)}"]
+        used = [f"{statistics.median(found):7.2f}" if found else f"{'-':>7}" for found in self.processor]
+        lines = [f"{self.name:<12} {rates(self.alone)} {rates(self.loaded)} {ratio} {' '.join(used)}  "
+                 f"{'; '.join(self.notes)}"]
         return "\n".join(lines + [f"    WRONG {what}" for what in self.wrong])
 
 
-HEADING = f"{'':<12} {'alone':>7} {'loaded':>7} {'ratio':>6}  (delivered messages a second, median of the rounds)"
+HEADING = (f"{'':<12} {'messages a second':>23} {'CPU, ms each':>15}   medians of the rounds\n"
+           f"{'':<12} {'alone':>7} {'loaded':>7} {'ratio':>6} {'alone':>7} {'loaded':>7}")
 
 
 def beside(row, place, sizes, crowd):
@@ -55,10 +60,10 @@ def beside(row, place, sizes, crowd):
     before, told, connections = place.descriptors(), [], sum(count for _, count in crowd)
     messages = min(sizes.messages, int(place.rate * sizes.seconds) + 1)
     for _ in range(sizes.rounds):
-        row.alone.append(place.mail(messages)[1])
+        measure(place, messages, row.alone, row.processor[0])
         with contextlib.ExitStack() as stack:
             present = [stack.enter_context(places.Clients(*one)) for one in crowd]
-            row.loaded.append(place.mail(messages)[1])
+            measure(place, messages, row.loaded, row.processor[1])
             held = place.descriptors()["qmail-smtpd"] - before["qmail-smtpd"]
             memory = place.memory()
         told.append([client.told for client in present])
@@ -67,6 +72,12 @@ def beside(row, place, sizes, crowd):
     row.must(memory[0] <= WORKER + CONNECTION * share, f"a process of qmail-smtpd has {memory[0]:.0f} MB")
     row.notes.append(f"qmail-smtpd {' + '.join(f'{size:.0f}' for size in memory)} MB, {held} descriptors more")
     return told
+
+
+def measure(place, messages, rates, processor):
+    rate, used = place.mail(messages)
+    rates.append(rate)
+    processor.append(used)
 
 
 def idle(place, sizes):
@@ -104,7 +115,8 @@ def expect(row, told, **counts):
 
 
 def expect_slow(row, told, count):
-    expect(row, told, **{"greeted": count, "in DATA": count - count // 2, "accepted": count - count // 2, "left": count})
+    writers = count - count // 2
+    expect(row, told, **{"greeted": count, "in DATA": writers, "accepted": writers, "left": count})
 
 
 def slow_mail(row, place, count):
@@ -198,8 +210,10 @@ def pop3(place, sizes):
     row.must(too_many == b"-ERR too many sessions, try again later", f"one session too many: {too_many}")
     row.must(refused(users[0], waits=True) == b"+OK ", "after that, no session is to be had")
     place.settled(before)
-    row.notes.append(f"{sizes.pop3} logged in within {logged_in - began:.1f} s, STAT UIDL RETR QUIT of all {took:.1f} s; "
-                     f"PSS of all processes {sum(memory):.0f} MB, largest {memory[0]:.0f}; one more: {too_many.decode()}")
+    logged_in -= began
+    row.notes.append(f"{sizes.pop3} logged in within {logged_in:.1f} s, STAT UIDL RETR QUIT of all {took:.1f} s")
+    row.notes.append(f"PSS of all processes {sum(memory):.0f} MB, largest {memory[0]:.0f}")
+    row.notes.append(f"one more: {too_many.decode(errors='replace')}")
     return row
 
 
@@ -239,7 +253,7 @@ def refused(user, waits=False):
 def silly(place, sizes):
     """Deliveries of what is queued already, alone and while as much as possible is injected by SMTP and by
     qmail-inject."""
-    row, taken = Row("silly qmail"), []
+    row, taken, used = Row("silly qmail"), [], {False: [], True: []}
     place.start()
     backlog = min(sizes.messages, int(2 * place.rate * sizes.seconds) + 1)
     for _ in range(sizes.rounds):
@@ -256,10 +270,13 @@ def silly(place, sizes):
                     start, began = place.delivered("joe") + place.delivered("sue"), time.monotonic()
                     time.sleep(sizes.seconds)
                     rates.append((place.delivered("joe") + place.delivered("sue") - start) / (time.monotonic() - began))
+                    used[flood].append(place.places_used())
             place.quiet()
-            row.must(place.delivered("joe") == backlog, f"{place.delivered('joe')} of {backlog} queued messages delivered")
+            row.must(place.delivered("joe") == backlog, f"{place.delivered('joe')} of {backlog} messages delivered")
         taken.append(place.delivered("sue"))
-    row.notes.append(f"{statistics.median(taken):.0f} messages of the flood were taken, and delivered afterwards")
+    alone, beside_it = statistics.median(used[False]), statistics.median(used[True])
+    row.notes.append(f"deliveries under way: {alone:.1f} alone, {beside_it:.1f} in the flood, of which "
+                     f"{statistics.median(taken):.0f} messages were taken, and delivered")
     return row
 
 

@@ -16,8 +16,9 @@ def test_nobody_suffers_from_a_crowd(tmp_path):
     sessions: everything is taken and delivered, who is slow included, every limit has its answer, and afterwards no
     descriptor is missing. Nothing that is timed is judged."""
     report = tmp_path / "report"
-    done = subprocess.run([sys.executable, "-m", "tests.load", "--small", "--report", str(report), *SCENARIOS], cwd=ROOT,
-                          stdin=subprocess.DEVNULL, capture_output=True, text=True)
+    words = ["--small", "--report", str(report), *SCENARIOS]
+    done = subprocess.run([sys.executable, "-m", "tests.load", *words], cwd=ROOT, stdin=subprocess.DEVNULL,
+                          capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
     rows = json.loads(report.read_text())
     assert len(rows) == len(SCENARIOS) and not any(row["wrong"] for row in rows), done.stdout
