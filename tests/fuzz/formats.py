@@ -157,21 +157,12 @@ def envelope_in(data):
     """Descriptor 1 of qmail-queue: the model's records and its exit code, however the bytes come."""
     given = Input(data)
     seed, stream = given.byte(), given.rest()
-    parts, found, code = iter(pieces(stream, seed)), [], None
-    held, expected = b"", b"F"
-    while True:                     # as insert.envelope_records() does it, without its descriptor
-        piece = next(parts, b"")
-        if not piece:
-            code = insert.READ_ERROR if not held or held[:1] == expected else insert.BAD_ENVELOPE
-            break
-        try:
-            good, done, expected, held = insert.take(held + piece, expected)
-        except insert.Refused as why:
-            code = why.code
-            break
-        found.append(good)
-        if done:
-            break
+    found, code = [], None
+    try:
+        for each in insert.records(pieces(stream, seed)):
+            found.append(each)
+    except insert.Refused as why:
+        code = why.code
     records, wanted = models.envelope(stream)
     assert code == wanted, (code, wanted)
     if wanted is None:
@@ -196,7 +187,8 @@ def envelope_files(data):
 
 
 def queue_request(data):
-    """A packet to the queue service is a request with two descriptors, or nothing of it stays open."""
+    """A packet to the queue service is a request with two descriptors, or a whole message, or nothing of it stays open.
+    """
     given = Input(data)
     count, packet = given.byte() % 6, given.rest()[:100]
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
@@ -206,10 +198,12 @@ def queue_request(data):
     with ours, theirs:
         socket.send_fds(ours, [packet or b"x"], [null] * count)
         found = queue.receive_request(theirs)
-        wanted = packet in (queue.REQUEST, queue.REQUEST_AS_PID) and count == 2
-        assert (found is not None) == wanted
-        for fd in (found or ())[:2]:
-            os.close(fd)
+        if found and len(found) == 2:
+            assert count == 0 and queue.whole(*found) == packet
+        else:
+            assert (found is not None) == (packet in (queue.REQUEST, queue.REQUEST_AS_PID) and count == 2)
+            for fd in (found or ())[:2]:
+                os.close(fd)
         ours.send(packet or b"x")
         code, number = queue.receive_answer(types.SimpleNamespace(recv=theirs.recv))
         assert type(code) is int and type(number) is int
