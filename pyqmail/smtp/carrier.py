@@ -14,7 +14,7 @@ from ..base.clock import Clock
 from ..base.errors import Permanent, Temporary
 from . import client, remote, reports, route, tcpto
 from .connection import Connection
-from .kept import Kept
+from .kept import ROOM_AFTER, Kept
 
 
 class Carrier:
@@ -61,42 +61,43 @@ class Carrier:
         """The same; b"" if a connection that had been kept was no good any more, so that nothing is decided.
         plain: on a fresh connection and without PIPELINING. Raises route.Unreachable."""
         settings, most = self.current.settings(host), 1 if plain else self.current.messages
-        connection, server = await self._reach(route.walk(host, settings.relay, settings.ours), settings, most)
+        connection, visit = await self._reach(route.walk(host, settings.relay, settings.ours), settings, most)
+        peer = connection.peer
+        timer = None if connection.greeted else self._loop.call_later(ROOM_AFTER, overdue, connection, visit)
         try:
-            peer = connection.peer
             session = client.Session(peer, sender, recipients,
-                                     lambda: peer.messages < most and self._kept.stays(server))
+                                     lambda: peer.messages < most and self._kept.stays(visit.server))
             try:
                 await connection.run(session, message, settings.timeout)
             except Exception as why:            # a bug; after a verdict it changes nothing
                 return session.report + remote.trouble(why) + b"\0"
             if session.stays:
-                self._kept.keep(server, connection)
+                self._kept.keep(visit.server, connection)
                 connection = None
             return session.report
         finally:
-            self._kept.leave(server, most == 1)
+            visit.leave()
+            if timer:
+                timer.cancel()
             if connection:
                 connection.close()
 
     async def _reach(self, steps, settings, most):
-        """(Connection, server) of the first host that takes a connection; the server's delivery has begun. Raises
-        route.Unreachable."""
+        """(Connection, Visit) of the first host that takes a connection. Raises route.Unreachable."""
         step, end = next(steps), Clock.monotonic() + remote.DNS_MAX
         while True:
             if isinstance(step, route.Lookup):
                 step = steps.send(await self._look_up_all(step.questions, end))
                 continue
-            server = step.address, step.port
-            self._kept.arrive(server, most == 1)
+            visit = self._kept.arrive((step.address, step.port), alone=most == 1)
+            connection = None
             try:
-                connection = await self._connection(server, settings, most)
-            except BaseException:
-                self._kept.leave(server, most == 1)
-                raise
+                connection = await self._connection(visit.server, settings, most)
+            finally:
+                if connection is None:
+                    visit.leave()
             if connection:
-                return connection, server
-            self._kept.leave(server, most == 1)
+                return connection, visit
             step = steps.send(None)
 
     async def _connection(self, server, settings, most):
@@ -107,32 +108,8 @@ class Carrier:
         sock = await self._connect(*server, settings.connect_timeout)
         if sock is None:
             return None
-        if most == 1 or not self._kept.crowd(server):
-            return Connection(self._loop, sock, client.Peer(server[0], settings.helo))
-        connection = Connection(self._loop, sock, client.Peer(server[0], settings.helo, extended=True))
-        return await self._greeted(connection, server, settings.timeout)
-
-    async def _greeted(self, connection, server, timeout):
-        """This connection once the server speaks, or is silent for too long; or one that is free earlier."""
-        offer = self._loop.create_future()
-
-        def ready(*_):
-            if not offer.done():
-                offer.set_result(connection)
-
-        connection.left = ready
-        timer = self._loop.call_later(timeout, ready)
-        self._kept.want(server, offer)
-        best = None
-        try:
-            best = await offer
-            return best
-        finally:
-            timer.cancel()
-            connection.left = None
-            self._kept.want_no_more(server, offer)
-            if best is not connection:
-                connection.close()
+        extended = most > 1 and self._kept.crowd(server)
+        return Connection(self._loop, sock, client.Peer(server[0], settings.helo, extended))
 
     async def _look_up_all(self, questions, end):
         known = [self._resolver.known(*each) for each in questions]
@@ -178,3 +155,9 @@ class Carrier:
         if known:
             self._table.answered(address)
         return sock
+
+
+def overdue(connection, visit):
+    """The server has taken a connection, but says nothing yet: perhaps it is full."""
+    if not connection.greeted:
+        visit.make_room()

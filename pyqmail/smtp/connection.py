@@ -13,7 +13,8 @@ READ = 1 << 14                      # bytes of a server's words at a time
 
 
 class Connection:
-    """A connected socket that does not block. peer: client.Peer. loop: asyncio's. born: when it was made, in its time."""
+    """A connected socket that does not block. peer: client.Peer. loop: asyncio's. born: when it was made, in its
+    time. greeted: the server has said something."""
 
     def __init__(self, loop, sock, peer):
         self._loop, self._sock, self._fd, self.peer = loop, sock, sock.fileno(), peer
@@ -21,7 +22,7 @@ class Connection:
         self._session = self._timer = self._done = None
         self._out = b""             # what the socket does not take at present
         self.left = None            # while no dialogue is under way: called when the server speaks or hangs up
-        self._listening = False
+        self._listening, self.greeted = False, False
         self._listen(True)
 
     def run(self, session, message, timeout):
@@ -31,7 +32,7 @@ class Connection:
         self._session, self._message, self._at, self._ready = session, message, 0, b""
         self._timeout, self._waiting_since, self._end = timeout, now, now + remote.DELIVERY_MAX
         self._done = self._loop.create_future()
-        self._progress(now if self.peer.messages else self.born)       # it has waited for the greeting since
+        self._progress(now)
         if not self._timer:
             self._timer = self._loop.call_at(self._deadline, self._late)
         self._step(lambda: self._write(session.opening))
@@ -102,7 +103,7 @@ class Connection:
             data = self._sock.recv(READ)
         except (BlockingIOError, InterruptedError):
             return
-        session, now = self._session, self._loop.time()
+        session, now, self.greeted = self._session, self._loop.time(), True
         self._progress(now)
         answer = session.receive(data)
         if answer:

@@ -4,14 +4,34 @@ Only in a crowd: a connection is kept when, at the end of its message, another d
 way, and it goes as soon as it has been idle for IDLE_TIME, was open for AGE_MAX, or has carried what
 control/remotemessages allows. A delivery by itself says what qmail-remote says, and QUIT.
 
-Deliveries that wait for a server's greeting come first: a server with room for 50 connections serves the 51st when it
-has taken leave of another one, which, kept, would wait for work meanwhile.
+Whoever is not served comes first: a server with room for 50 connections greets the 51st when it has taken leave of
+another one. So nothing is kept while a delivery has waited longer than ROOM_AFTER for its greeting, or wants a
+connection of its own.
 """
 from collections import Counter, OrderedDict
 
 IDLE_TIME = 2                       # s; servers begin to count an idle client's seconds, too
 AGE_MAX = 300                       # s; long enough to save what is to be saved, short enough to see that MX has changed
+ROOM_AFTER = 0.5                    # s
 QUIT = b"QUIT\r\n"
+
+
+class Visit:
+    """A delivery's time with a server."""
+
+    __slots__ = ("server", "_kept", "_alone")
+
+    def __init__(self, kept, server):
+        self.server, self._kept, self._alone = server, kept, False
+
+    def make_room(self):
+        """Until it leaves, nobody else keeps a connection to this server."""
+        if not self._alone:
+            self._alone = True
+            self._kept._make_room(self.server)
+
+    def leave(self):
+        self._kept._leave(self.server, self._alone)
 
 
 class Kept:
@@ -21,7 +41,6 @@ class Kept:
         self._loop, self._most = loop, most
         self._busy, self._alone = Counter(), Counter()  # server -> deliveries under way, and those of them alone
         self._idle = {}             # server -> {Connection: None}, the one used last at the end
-        self._wanted = {}           # server -> {Future: None} of those who wait for its greeting, in their order
         self._since = OrderedDict()     # idle Connection -> (server, time), the longest idle first
         self._timer = None
 
@@ -37,15 +56,19 @@ class Kept:
         return self.crowd(server) and not self._alone[server]
 
     def arrive(self, server, alone):
-        """A delivery to this server begins. alone: it wants a connection of its own, for which there must be room."""
+        """A delivery to this server begins; gives its Visit. alone: it wants a connection of its own."""
         self._busy[server] += 1
+        visit = Visit(self, server)
         if alone:
-            self._alone[server] += 1
-            while server in self._idle:
-                self._dismiss(next(iter(self._idle[server])))
+            visit.make_room()
+        return visit
 
-    def leave(self, server, alone):
-        """It is over."""
+    def _make_room(self, server):
+        self._alone[server] += 1
+        while server in self._idle:
+            self._dismiss(next(iter(self._idle[server])))
+
+    def _leave(self, server, alone):
         for counter in (self._busy, self._alone)[:1 + alone]:
             counter[server] -= 1
             if not counter[server]:
@@ -59,26 +82,12 @@ class Kept:
         self._remove(connection)
         return connection
 
-    def want(self, server, offer):
-        """offer: a future; it gets the next connection that could be kept, if it has got nothing better by then."""
-        self._wanted.setdefault(server, {})[offer] = None
-
-    def want_no_more(self, server, offer):
-        others = self._wanted[server]
-        del others[offer]
-        if not others:
-            del self._wanted[server]
-
     def keep(self, server, connection):
         """A connection whose dialogue has ended well; it is closed if it has been open for long."""
         now = self._loop.time()
         if now - connection.born >= AGE_MAX:
             connection.close(QUIT)
             return
-        for offer in self._wanted.get(server, ()):
-            if not offer.done():
-                offer.set_result(connection)
-                return
         self._idle.setdefault(server, {})[connection] = None
         self._since[connection] = server, now
         connection.left = self._left

@@ -50,17 +50,6 @@ class Connection:
         self.farewell = farewell
 
 
-class Offer:
-    def __init__(self):
-        self.result = None
-
-    def done(self):
-        return self.result is not None
-
-    def set_result(self, result):
-        self.result = result
-
-
 @pytest.fixture
 def loop():
     return Loop()
@@ -72,26 +61,28 @@ def some(loop, count):
 
 def test_a_crowd_is_more_than_one(loop):
     pool = Kept(loop, 10)
-    pool.arrive(A, False)
-    pool.arrive(B, False)
+    pool.arrive(A, alone=False)
+    pool.arrive(B, alone=False)
     assert not pool.crowd(A)
-    pool.arrive(A, False)
+    visit = pool.arrive(A, alone=False)
     assert pool.crowd(A) and pool.stays(A)
-    pool.leave(A, False)
+    visit.leave()
     assert not pool.crowd(A) and not pool.crowd((b"192.0.2.9", 25))
 
 
-def test_who_wants_a_connection_of_its_own_finds_room(loop):
+@pytest.mark.parametrize("alone", [True, False])
+def test_nobody_waits_for_room_that_an_idle_connection_takes(loop, alone):
     pool = Kept(loop, 10)
     one, two = some(loop, 2)
     pool.keep(A, one)
     pool.keep(B, two)
-    pool.arrive(A, False)
-    pool.arrive(A, True)
+    pool.arrive(A, alone=False)
+    visit = pool.arrive(A, alone)
+    visit.make_room()               # for one that wants to be alone it has been made already
     assert one.farewell == QUIT and two.farewell is None
     assert pool.crowd(A) and not pool.stays(A)
-    pool.leave(A, True)
-    pool.arrive(A, False)
+    visit.leave()
+    pool.arrive(A, alone=False)
     assert pool.stays(A)
 
 
@@ -145,21 +136,6 @@ def test_a_server_that_hangs_up_is_forgotten(loop):
     pool.keep(A, one)
     one.left(one)
     assert one.farewell == b"" and pool.take(A) is None and one.left is None
-
-
-def test_who_waits_for_a_greeting_comes_first(loop):
-    pool = Kept(loop, 10)
-    one, two = some(loop, 2)
-    first, second, other = Offer(), Offer(), Offer()
-    pool.want(A, first)
-    pool.want(A, second)
-    pool.want(B, other)
-    pool.keep(A, one)
-    assert (first.result, second.result, other.result, len(pool)) == (one, None, None, 0)
-    pool.want_no_more(A, first)
-    pool.want_no_more(A, second)
-    pool.keep(A, two)
-    assert second.result is None and pool.take(A) is two
 
 
 def test_at_the_end_everybody_hears_a_farewell(loop):
