@@ -16,7 +16,7 @@ class Idle(Work):
 
     @contextlib.contextmanager
     def ready(self, bench):
-        for peer in bench.peers(self):
+        for peer in bench.peers(self) if bench.full else ():
             peer.stop()
             peer.start()
         time.sleep(bench.amount(REST, 0))
