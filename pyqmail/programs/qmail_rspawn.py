@@ -24,17 +24,13 @@ and executes nothing.
 Source: qmail-rspawn, spawn.c's behaviour as recorded. A local fault, a missing program too, is
 always temporary here.
 """
-import asyncio
 import os
 import resource
 from socket import AF_INET, AF_INET6
 
 from ..base import accounts, child, dns, errors, home, ipme, prot, sandbox, sig
 from ..smtp import reports, tcpto
-from ..smtp.carrier import Carrier
 from ..spawn import orders, wire
-from ..spawn.aio import Spawner
-from ..spawn.foreign import Children
 from ..spawn.starter import AGAIN, guard
 
 WIDE_MAX = 2000                     # deliveries
@@ -58,7 +54,11 @@ def main(argv):
     forget_silent_hosts()
     if foreign() is None:
         prot.no_new_privileges()
-    return guard(lambda guardian, again: asyncio.run(serve(limit, width, owner, guardian, again)), foreign)
+
+    def work(guardian, again):
+        import asyncio              # it and what uses it are 7 MB that the guardian does without
+        return asyncio.run(serve(limit, width, owner, guardian, again))
+    return guard(work, foreign)
 
 
 def wide_limit():
@@ -86,6 +86,9 @@ def forget_silent_hosts():
 
 async def serve(limit, width, owner, guardian, again):
     """The worker. again: it takes over from another one. Returns its exit code."""
+    from ..smtp.carrier import Carrier      # see main()
+    from ..spawn.aio import Spawner
+    from ..spawn.foreign import Children
     carrier, children = Carrier(most_idle=limit), Children(guardian)
     if foreign() is None:
         carrier.warm()
