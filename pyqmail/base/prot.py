@@ -8,7 +8,7 @@ import os
 from .errors import Temporary
 
 HALF_PRIVILEGED = 112               # "Internal qmail-lspawn bug." to whoever waits for us
-PR_SET_DUMPABLE, PR_SET_NO_NEW_PRIVS, PR_SET_PDEATHSIG = 4, 38, 1
+PR_GET_DUMPABLE, PR_SET_DUMPABLE, PR_SET_NO_NEW_PRIVS, PR_SET_PDEATHSIG = 3, 4, 38, 1
 
 
 def become(uid, gid, groups=None):
@@ -87,8 +87,24 @@ def not_dumpable():
     _prctl(PR_SET_DUMPABLE, 0)
 
 
+def prepare():
+    """Have at hand what the functions above need: a process that forks many calls this first."""
+    prctl, _ = _libc()
+    prctl(PR_GET_DUMPABLE, 0, 0, 0, 0)
+
+
+def _libc():
+    """(prctl(2), function that tells its errno), made once."""
+    if not _LOADED:
+        import ctypes               # 2-7 ms: only long-lived programs come here
+        _LOADED.append((ctypes.CDLL(None, use_errno=True).prctl, ctypes.get_errno))
+    return _LOADED[0]
+
+
+_LOADED = []
+
+
 def _prctl(option, value):
-    import ctypes                   # 2-7 ms: only long-lived programs come here
-    libc = ctypes.CDLL(None, use_errno=True)
-    if libc.prctl(option, value, 0, 0, 0) != 0:
-        raise OSError(ctypes.get_errno(), "prctl")
+    prctl, errno = _libc()
+    if prctl(option, value, 0, 0, 0) != 0:
+        raise OSError(errno(), "prctl")

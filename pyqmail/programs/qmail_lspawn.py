@@ -17,7 +17,7 @@ Source: qmail-lspawn(8).
 import gc
 import os
 
-from ..base import accounts, child, clock, durable, errors, home
+from ..base import accounts, child, clock, durable, errors, home, prot
 from ..delivery.copies import Copies
 from ..delivery.deliver import Order, outcome
 from ..spawn.identity import Identities
@@ -45,6 +45,7 @@ def main(argv):
     pool = Pool(loop, delivering(environ), time)
     resolver = Resolver(loop, getpw_ids, time)
     identities = Identities()
+    prot.prepare()                  # here: each process would take half a millisecond for it
     gc.freeze()                     # what is there now is shared with every process forked from here
     LocalSpawner(loop, resolver, pool, owner=owner, alone=(accounts.private() or (None,))[0], identities=identities,
                  aliasempty=argv[0], environ=environ, getpw_ids=getpw_ids).run()
