@@ -12,7 +12,7 @@ from collections import Counter, OrderedDict
 
 IDLE_TIME = 2                       # s; servers begin to count an idle client's seconds, too
 AGE_MAX = 300                       # s; long enough to save what is to be saved, short enough to see that MX has changed
-ROOM_AFTER = 0.5                    # s
+ROOM_AFTER = 2                      # s
 QUIT = b"QUIT\r\n"
 
 
