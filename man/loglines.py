@@ -38,7 +38,7 @@ def log_lines():
         yield from (sentence(part) for part in meaning.split(". "))
 
 
-SOURCES = ("send/*.py", "programs/qmail_send.py", "queue/service.py")
+SOURCES = ("send/*.py", "programs/qmail_send.py", "queue/service.py", "queue/worker.py")
 
 
 def logged(level):

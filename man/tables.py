@@ -81,7 +81,7 @@ def queue_own():
              insert.NO_QUEUE: "The queue directory cannot be entered, or the queue service is not there.",
              insert.NO_PID: "No file can be made in pid/.", insert.NO_MESS: "No file can be made in mess/.",
              insert.NO_INTD: "No file can be made in intd/.", insert.NO_TODO: "No link can be made in todo/.",
-             code.queue.service.FULL: "The queue service has too many submissions at once.",
+             code.queue.worker.FULL: "The queue service has too many submissions at once.",
              code.queue.wire.LOST: "Internal bug, or the service ended without an answer.",
              insert.BAD_ENVELOPE: "The envelope is not in the right format."}
     for number, text in sorted(words.items()):
@@ -174,11 +174,11 @@ LIMITS = (
         ("bytes of an envelope address", "queue.insert.ADDRESS"),
         ("seconds until a qmail-queue gives up", "queue.names.DEATH"),
         ("seconds of age at which an unfinished file in the queue is removed", "queue.names.OSSIFIED"),
-        ("submissions to the queue service at once by qmaild", 'queue.service.PER_USER["qmaild"]'),
-        ("the same by qmails", 'queue.service.PER_USER["qmails"]'),
-        ("the same by any other uid", "queue.service.PER_STRANGER"),
-        ("the same by all other uids together", "queue.service.STRANGERS"),
-        ("seconds that a submission may be silent", "queue.service.IDLE"),
+        ("submissions to the queue service at once by qmaild", 'queue.worker.PER_USER["qmaild"]'),
+        ("the same by qmails", 'queue.worker.PER_USER["qmails"]'),
+        ("the same by any other uid", "queue.worker.PER_STRANGER"),
+        ("the same by all other uids together", "queue.worker.STRANGERS"),
+        ("seconds that a submission may be silent", "queue.worker.IDLE"),
         ("subdirectories of each of mess, info, local, remote", "queue.names.SPLIT"),
     )),
     ("Deliveries", (

@@ -1,7 +1,18 @@
-"""What a process may have of the system: descriptors, memory."""
+"""What a process may have of the system: descriptors, memory, processes, core files.
+
+These are for what goes wrong, not for what is much: who comes up against one has a temporary trouble. Descriptors follow
+from how much a program does at once. qmail-lspawn and qmail-local hand on what they have to users' commands,
+so they set nothing; qmail-send's memory grows with the queue. Processes are counted by uid, threads like processes.
+"""
 import resource
 
-MEMORY = 1 << 30                    # bytes of data of a process that talks to many strangers
+MEBI = 1 << 20
+TABLE = {                           # program: bytes of data, None for any number; processes of its uid
+    "qmail-send": (None, 5000), "qmail-rspawn": (1024 * MEBI, 5000), "qmail-lspawn look-ups": (1024 * MEBI, 5000),
+    "qmail-clean": (256 * MEBI, 5000), "qmail-queue": (1024 * MEBI, 5000), "qmail-log": (256 * MEBI, 5000),
+    "qmail-smtpd": (1024 * MEBI, 5000), "qmail-qmtpd": (1024 * MEBI, 5000), "qmail-popup": (1024 * MEBI, 5000),
+    "qmail-pop3d": (1024 * MEBI, 5000), "qmail-rcptcheck": (1024 * MEBI, 5000), "authdaemond": (1024 * MEBI, 5000),
+}
 
 
 def descriptors(wanted):
@@ -19,6 +30,11 @@ def descriptors(wanted):
     resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
-def memory(most=MEMORY):
-    """No more than this many bytes of data from here on, in children neither."""
-    resource.setrlimit(resource.RLIMIT_DATA, (most, most))
+def enter(program):
+    """From here on this process, and what it starts, has no more than TABLE says, nor writes a core file: there would be
+    mail in it, or a password. What an administrator has set lower stays as it is."""
+    memory, processes = TABLE[program]
+    for which, most in ((resource.RLIMIT_DATA, memory), (resource.RLIMIT_NPROC, processes), (resource.RLIMIT_CORE, 0)):
+        if most is not None:
+            lowest = min([most, *(limit for limit in resource.getrlimit(which) if limit != resource.RLIM_INFINITY)])
+            resource.setrlimit(which, (lowest, lowest))

@@ -25,7 +25,7 @@ class Front:
     def run(self):
         """Until SIGTERM."""
         prot.not_dumpable()
-        limits.memory()
+        limits.enter(NAME)
         limits.descriptors(CONNECTIONS + 64)
         asyncio.run(self.work())
 

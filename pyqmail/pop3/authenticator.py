@@ -13,7 +13,7 @@ import socket
 import time
 
 from ..auth import accounts, accounts_pam, checkpassword, failures
-from ..base import accounts as roles, child, errors, gate, home, listen, prot, sandbox, sig
+from ..base import accounts as roles, child, errors, gate, home, limits, listen, prot, sandbox, sig
 from . import handover, serve, session
 
 NAME = "qmail-popup"
@@ -155,6 +155,7 @@ class Authenticator:
         enter(found)
         prot.not_dumpable()
         directory = self.checker[2] if len(self.checker) > 2 else None
+        limits.enter("qmail-pop3d")
         sandbox.enter(sandbox.Files(link=places(directory) if directory else ()))
         if self.verbose:
             errors.say(NAME, ": login: ", quoted(name), f" from {peer.ip}")

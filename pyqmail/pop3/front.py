@@ -30,7 +30,7 @@ class Front:
 
     def run(self, worker):
         prot.not_dumpable()
-        limits.memory()
+        limits.enter(NAME)
         self._confined = sandbox.Confined({}, sockets=(socket.AF_UNIX,))
         asyncio.run(self.work(worker))
 

@@ -16,7 +16,7 @@ Source: qmail-clean(8), recorded conversations.
 """
 import os
 
-from ..base import errors, home, number as numbers, sandbox
+from ..base import errors, home, limits, number as numbers, sandbox
 from ..base.clock import Clock, Unhurried
 from ..queue import names
 
@@ -30,6 +30,7 @@ def main(argv):
         os.chdir(home.path("queue"))
     except OSError:
         return errors.TEMPORARY
+    limits.enter("qmail-clean")
     sandbox.enter(sandbox.Files(remove=("pid", "intd", "todo", "mess")))
     clock = Unhurried(Clock())      # a clock that is set makes no file older
     sweep(clock.now())

@@ -18,7 +18,7 @@ every role and may contain anything, so control characters become "?".
 import os
 import time
 
-from ..base import errors, feeds, sandbox
+from ..base import errors, feeds, limits, sandbox
 
 SIZE, COUNT = 1_000_000, 10
 LONGEST = 8192                      # bytes of one line; the rest goes into a line of its own
@@ -37,6 +37,7 @@ def main(argv):
         return errors.PERMANENT
     os.umask(0o027)
     logs = {fd: Log(directory, *map(int, settings)) for fd, directory in sources.items()}
+    limits.enter("qmail-log")
     sandbox.enter(sandbox.Files(write=tuple(sources.values())))
     for log in logs.values():
         log.begin()

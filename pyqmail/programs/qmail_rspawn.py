@@ -28,7 +28,7 @@ import os
 import resource
 from socket import AF_INET, AF_INET6
 
-from ..base import accounts, child, dns, errors, home, ipme, prot, sandbox, sig
+from ..base import accounts, child, dns, errors, home, ipme, limits, prot, sandbox, sig
 from ..smtp import reports, tcpto
 from ..spawn import orders, wire
 from ..spawn.starter import AGAIN, guard
@@ -127,6 +127,7 @@ def confine():
         ipme.addresses()            # keeps open what tells our addresses
     except (errors.Temporary, OSError):
         pass                        # each delivery says so
+    limits.enter("qmail-rspawn")
     files = {"read": (".", "/etc", home.path("bin"), *dns.PLACES), "change": (tcpto.path(),)}
     return sandbox.Confined(files, links=(dns.RESOLV_CONF,), sockets=(AF_INET, AF_INET6), tcp=True)
 

@@ -82,7 +82,7 @@ class Server:
             foreign = False         # unreadable rules admit nobody
         if foreign:
             return None
-        limits.memory()
+        limits.enter("qmail-qmtpd")
         return confined()
 
     def reload(self):

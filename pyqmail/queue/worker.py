@@ -174,6 +174,9 @@ class Worker:
             return
         except OSError:
             request = None
+        except MemoryError as why:      # this client's trouble, and nobody else's
+            answer(client.socket, code_of(why), 0)
+            request = None
         self.take(client)
         if request is None:
             self.leave(client)

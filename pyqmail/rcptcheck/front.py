@@ -53,7 +53,7 @@ def serve(ids, allowed, root, loop, clock):
     prot.become(*ids)
     prot.not_dumpable()
     limits.descriptors(CONNECTIONS + 50)
-    limits.memory()
+    limits.enter("qmail-rcptcheck")
     front = loop(), listen()
     sandbox.enter(None)
     Front(*front, root, allowed, clock).run()

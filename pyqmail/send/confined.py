@@ -2,7 +2,7 @@
 import os
 from socket import AF_UNIX
 
-from ..base import home, sandbox
+from ..base import home, limits, sandbox
 from ..queue import suspects, wire
 from ..queue.confined import program
 from .hands import BOOT_ID
@@ -19,4 +19,5 @@ def confined(log):
     files = {"read": ("mess", "todo", "intd", "pid", "/etc", BOOT_ID, home.path("bin"), home.path(wire.DIRECTORY)),
              "write": ("info", "local", "remote", "bounce", home.path(suspects.DIRECTORY)), "change": ("lock",),
              "run": program(), "names": (home.HOME, ".")}
+    limits.enter("qmail-send")
     return sandbox.Confined(files, sockets=(AF_UNIX,), forks=True, execs=True)

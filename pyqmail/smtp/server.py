@@ -62,7 +62,7 @@ class Server:
         was put in place of ours may be set-uid and hungry. When such a one turns up later, this worker
         ends and another one, not confined, takes over (accept)."""
         if not self.foreign_queue():
-            limits.memory()
+            limits.enter("qmail-smtpd")
             self.confined = confined()
 
     def foreign_queue(self):

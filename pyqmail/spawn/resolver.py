@@ -18,7 +18,7 @@ import os
 import socket
 from collections import deque
 
-from ..base import home, netio, prot, sandbox, sig
+from ..base import home, limits, netio, prot, sandbox, sig
 from ..base.filemark import mark, of
 from ..users import lookup, passwd
 from ..users.codes import BUG, CDB, MEMORY, SYSTEM, Undecided
@@ -205,6 +205,7 @@ def serve(ids, has_cdb):
     """The answering process, from its first moment as root to its end."""
     prot.become(*ids)
     prot.not_dumpable()
+    limits.enter("qmail-lspawn look-ups")
     sandbox.enter(None, sockets=sandbox.USUAL, tcp=True)        # accounts may come from other machines
     database = open_database() if has_cdb else None
     sock = socket.socket(fileno=SOCKET)

@@ -39,8 +39,33 @@ def test_root_raises_the_hard_limit():
     assert child.result_of(work, 100) == (0, b"5000 5000")
 
 
-def test_memory(capfd):
+def test_memory(monkeypatch, capfd):
+    monkeypatch.setitem(limits.TABLE, "here", (1 << 28, 5000))
+
     def work():
-        limits.memory(1 << 28)
+        limits.enter("here")
         return b"%d" % len(bytearray(1 << 29))
     assert child.result_of(work, 100) == (111, b"") and "MemoryError" in capfd.readouterr().err
+
+
+ALL = resource.RLIMIT_DATA, resource.RLIMIT_NPROC, resource.RLIMIT_CORE
+
+
+def at_most(*limits_):
+    """The lowest; -1 is infinity."""
+    return min((limit for limit in limits_ if limit is not None and limit >= 0), default=resource.RLIM_INFINITY)
+
+
+@pytest.mark.parametrize("program", limits.TABLE)
+@pytest.mark.parametrize("soft, hard", [(-1, -1), (1000, 2000), (1000, -1)])
+def test_what_an_administrator_has_set_is_not_raised(program, soft, hard):
+    def work():
+        answer = []
+        for which, most in zip(ALL, [*limits.TABLE[program], 0]):
+            _, here = resource.getrlimit(which)
+            resource.setrlimit(which, (at_most(soft, hard, here), at_most(hard, here)))
+            lowest = at_most(soft, hard, here, most)
+            answer.append((which, (lowest, lowest) if most is not None else resource.getrlimit(which)))
+        limits.enter(program)
+        return repr([(which, resource.getrlimit(which)) for which, _ in answer] == answer).encode()
+    assert child.result_of(work, 1000) == (0, b"True")
