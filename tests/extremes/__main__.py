@@ -2,8 +2,9 @@
 
     python -m tests.extremes [NAME…] [--small] [--size MB] [--recipients N] [--messages N] [--place DIR] [--report FILE]
 
-NAME: large, recipients, backlog, full, clocks; all without one. Runs the whole system in namespaces of its own and prints
-a table. --small: as small as it may be and still show something, as the tests do. Exit code: 0 if all is as promised.
+NAME: large, recipients, backlog, full, clocks; all without one. Runs the whole system in namespaces of its own and
+prints a table. --small: as small as it may be and still show something, as the tests do. Exit code: 0 if all is as
+promised.
 
 Needs root, loop devices, e2fsprogs, util-linux. What it makes lies below DIR (/var/lib) and is gone afterwards. See
 doc/RELIABILITY.md.

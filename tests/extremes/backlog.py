@@ -1,4 +1,4 @@
-"""100,000 messages that are all deferred: a restart, the rate of new mail, memory; and all of them delivered in the end."""
+"""100,000 messages that are all deferred: a restart, the rate of new mail, memory; in the end all are delivered."""
 import contextlib
 import os
 import shutil
@@ -51,7 +51,8 @@ def backlog(site, table, options):
 
 def against_empty(table, rates, memory, count):
     ratio = statistics.median(full / empty for full, empty in zip(rates["full"], rates["empty"]))
-    table.figure("new mail, empty queue", f"{statistics.median(rates['empty']):.0f}/s", f"full: {ratio:.0%}, bar {RATE:.0%}")
+    empty = statistics.median(rates["empty"])
+    table.figure("new mail, empty queue", f"{empty:.0f}/s", f"full: {ratio:.0%}, bar {RATE:.0%}")
     table.expect(ratio >= RATE, "new mail is slow behind a full queue")
     each = (memory["full"] - memory["empty"]) * 1024 / count
     table.figure("memory of qmail-send for each queued message", f"{each:.0f} bytes")
@@ -186,6 +187,7 @@ def everything(site, table, sink, count):
     site.stop()
     site.undo()
     wanted = {b"waiting-%d@%b" % (number, world.REMOTE.encode()) for number in range(count)}
-    table.expect(set(sink.taken) == wanted, f"{len(wanted - set(sink.taken))} lost, {len(set(sink.taken) - wanted)} strange")
+    taken_of = set(sink.taken)
+    table.expect(taken_of == wanted, f"{len(wanted - taken_of)} lost, {len(taken_of - wanted)} strange")
     table.expect(set(sink.taken.values()) == {1}, "some were delivered more than once")
     table.figure("all delivered, each once, in", f"{taken[0]:.0f} s", f"{count / taken[0]:.0f}/s")

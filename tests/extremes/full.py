@@ -51,7 +51,7 @@ def queue_full(site, table, kind, by_itself):
         for number in range(EACH):
             site.send(sites.SUE, f"turn-{number}@{world.DOMAIN}", f"gone-{number}@{world.DOMAIN}")
         site.send(sites.SUE, f"turn-alone@{world.DOMAIN}")
-        site.until(lambda: site.log().count("failure: ") == EACH and site.log().count("deferral: ") == EACH + 1, "deferred")
+        site.until(lambda: [site.log().count(word) for word in ("failure: ", "deferral: ")] == [EACH, EACH + 1], "deferred")
         with site.stopped(*site.processes("qmail-send")):
             for _ in range(EACH):
                 site.send(sites.SUE, sites.JOE)
