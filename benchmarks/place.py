@@ -15,7 +15,8 @@ import tempfile
 INSIDE = "PYQMAIL_BENCHMARK_PLACE"      # environment: the directory, set for the part inside the namespaces
 FIRST_UID = 700_000                     # of the people who are made for the run: nobody else's
 OLD = 1_700_000_000                     # s; when messages came that lie in a Maildir from the beginning
-FEW = 20                                # messages
+FEW = 50                                # messages
+DISK, INODES = 40 << 30, 1_500_000       # bytes of an own disk, most of which are never written
 PASSWORD = "benchmark"
 HASH = ("$6$rounds=1000$benchmark$"     # of PASSWORD: both POP3 servers check it through PAM
         "U00ByT5zOGO05L1spUhhytD.RzHhsZ2OiKjkwqKVzdMAPZ340Xh28SCeTPGlliV.eIIeXhvda8JYtZitk9oZE.")
@@ -23,13 +24,13 @@ UNSHARE = ("unshare", "--mount", "--net", "--uts", "--pid", "--fork", "--kill-ch
            "--propagation", "private")
 
 
-def enter(top, prepare):
+def enter(top, prepare, own_disk=False):
     """Run this same command inside, and end with its status; before that, prepare(directory). Returns, inside only, the
-    directory."""
+    directory, or one on a disk of the run's own."""
     if place := os.environ.get(INSIDE):
         reap_all_but_me()
         settle_in(place)
-        return place
+        return lay_disk(place) if own_disk else place
     if os.geteuid() != 0:
         sys.exit("benchmarks need root: they make users, and servers change to them")
     if subprocess.run([*UNSHARE, "true"], capture_output=True).returncode:
@@ -78,6 +79,21 @@ def settle_in(place):
         f.write("nameserver 127.0.0.1\n")       # where nobody listens: no peer waits for names
     subprocess.run(["hostname", "bench.example"], check=True)
     subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
+
+
+def lay_disk(place):
+    """An ext4 with a journal in a file, as mail servers have it, whatever lies under the place; its directory."""
+    disk, image = f"{place}/disk", f"{place}/image"
+    os.mkdir(disk)
+    with open(image, "xb") as f:
+        f.truncate(DISK)
+    # everything is laid now: nothing of it shall be written while something is measured
+    subprocess.run(["mkfs.ext4", "-q", "-F", "-N", str(INODES), "-J", "size=256", "-E",
+                    "lazy_itable_init=0,lazy_journal_init=0", image], check=True)
+    subprocess.run(["mount", "-o", "loop", image, disk], check=True)
+    os.chmod(disk, 0o755)
+    shutil.copytree(f"{place}/libraries", f"{disk}/libraries", symlinks=True)
+    return disk
 
 
 class Person:
