@@ -11,7 +11,7 @@ connection of its own.
 from collections import Counter, OrderedDict
 
 IDLE_TIME = 2                       # s; servers begin to count an idle client's seconds, too
-AGE_MAX = 300                       # s; long enough to save what is to be saved, short enough to see that MX has changed
+AGE_MAX = 300                       # s; short enough to see that MX has changed
 ROOM_AFTER = 2                      # s
 QUIT = b"QUIT\r\n"
 

@@ -34,7 +34,8 @@ def parse(data):
 
 def encode(record):
     """The 16 bytes of a record."""
-    return packed(record.address) + bytes((record.count, 0, 0, 0)) + (record.when & 0xFFFFFFFF).to_bytes(4, "little") + bytes(4)
+    when = (record.when & 0xFFFFFFFF).to_bytes(4, "little")
+    return packed(record.address) + bytes((record.count, 0, 0, 0)) + when + bytes(4)
 
 
 def packed(address):

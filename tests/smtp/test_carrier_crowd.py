@@ -13,7 +13,7 @@ HELLO, MAIL, RCPT, DATA, TEXT = "hello", "MAIL", "RCPT", "DATA", "text"
 
 
 class Server:
-    """Has room for `room` connections at once; the others get no greeting yet. A recipient hold@… gets no answer before
+    """Has room for `room` connections at once; the others get no greeting yet. A recipient hold@… has no answer before
     `release`. die: (which message of a connection, step) where the first connection after that ends; refuse: what it
     says before. wires, texts: without hold@'s."""
 

@@ -149,7 +149,8 @@ def talk(peer, *pieces, recipients=(b"r@b",), staying=True, message=b"hello\n"):
 
 
 def test_commands_go_out_together_where_pipelining_is_offered():
-    sent, session = talk(crowd_peer(), b"220 hi\r\n", OFFER[8:], b"250 ok\r\n250 ok\r\n", b"354 go\r\n", b"250 done\r\n")
+    sent, session = talk(crowd_peer(), b"220 hi\r\n", OFFER[8:], b"250 ok\r\n250 ok\r\n", b"354 go\r\n",
+                         b"250 done\r\n")
     assert sent == [b"", EHLO, MAIL + RCPT + DATA, b"", TEXT, b""]
     assert session.stays and session.report == b"r\0" + ACCEPTED
 
@@ -171,7 +172,8 @@ def test_a_server_that_dies_of_ehlo_gets_another_chance():
 
 
 @pytest.mark.parametrize("keyword, offered", [
-    (b"PIPELINING", True), (b"pipelining", True), (b"PIPELINING x", True), (b"PIPELININGS", False), (b"X PIPELINING", False)])
+    (b"PIPELINING", True), (b"pipelining", True), (b"PIPELINING x", True), (b"PIPELININGS", False),
+    (b"X PIPELINING", False)])
 def test_the_offer(keyword, offered):
     assert client.offers(b"250-far\n250 " + keyword + b"\n", b"PIPELINING") == offered
     assert not client.offers(b"250 " + keyword + b"\n", b"PIPELINING"), "the first line is a greeting"
@@ -192,7 +194,8 @@ MIXED = [
      b"h192.0.2.1 does not like recipient.\nRemote host said: 550 no\n\0" * 2 + b"DGiving up on 192.0.2.1.\n\0"),
     (b"250 ok\r\n250 ok\r\n250 ok\r\n451 full\r\n", QUIT,
      b"r\0r\0Z192.0.2.1 failed on DATA command.\nRemote host said: 451 full\n\0"),
-    (b"250 ok\r\n550 no\r\n250 ok\r\n354 go\r\n", TEXT, b"h192.0.2.1 does not like recipient.\nRemote host said: 550 no\n\0r\0"),
+    (b"250 ok\r\n550 no\r\n250 ok\r\n354 go\r\n", TEXT,
+     b"h192.0.2.1 does not like recipient.\nRemote host said: 550 no\n\0r\0"),
 ]
 
 
