@@ -143,8 +143,8 @@ class People:
 
 
 def empty(people):
-    """Nothing is in their new/ any more. Many files are moved away, not removed: an ext4 without a journal looks, for each
-    new file, at every inode that was freed within the last minute."""
+    """Nothing is in their new/ any more. Many files are moved away, not removed: an ext4 without a journal looks, for
+    each new file, at every inode that was freed within the last minute."""
     for person in people:
         names = os.listdir(person.new)
         if len(names) > FEW:

@@ -95,7 +95,8 @@ def plots(kept):
     if "concurrency" in kept:
         plot.lines("throughput.svg", "SMTP → Maildir", "sessions at once", "messages/s", {
             peer: [(sessions, results.spread(results.values(kept["concurrency"], peer, str(sessions)))[0])
-                   for sessions in concurrency.SESSIONS] for peer in kept["concurrency"]["rounds"][0]}, logarithmic=True)
+                   for sessions in concurrency.SESSIONS]
+            for peer in kept["concurrency"]["rounds"][0]}, logarithmic=True)
         yield "![Throughput over the number of sessions](throughput.svg)\n"
     if "9" in kept:
         plot.lines("latency.svg", "SMTP 250 → file in new/", "ms", "% of the messages", {

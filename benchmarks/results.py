@@ -65,7 +65,8 @@ def file_system(place):
     best = max(above, key=lambda mount: len(mount[1]))
     journals = os.listdir("/proc/fs/jbd2") if os.path.isdir("/proc/fs/jbd2") else []
     without = best[2] == "ext4" and not any(name.startswith(os.path.basename(best[0])) for name in journals)
-    return best[2] + (" in a file" if best[0].startswith("/dev/loop") else "") + (" without a journal" if without else "")
+    in_file = best[0].startswith("/dev/loop")
+    return best[2] + " in a file" * in_file + " without a journal" * without
 
 
 def values(kept, peer, key):

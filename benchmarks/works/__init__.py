@@ -1,5 +1,6 @@
 """The works: what every peer is asked to do. By name, in the order of the report."""
-from . import concurrency, idle, large, latency, long_queue, many_recipients, pop3, relay, sendmail, smtp_to_maildir, syncs
+from . import (concurrency, idle, large, latency, long_queue, many_recipients, pop3, relay, sendmail, smtp_to_maildir,
+               syncs)
 
 ALL = {work.name: work for work in (
     smtp_to_maildir.Deliveries("1", keep=False), smtp_to_maildir.Deliveries("2", keep=True),

@@ -27,7 +27,8 @@ class ManyRecipients(Work):
         self.sink.begin()
         clock = Clock()
         load.sent(load.source(peer.smtp, "someone@far.example", 1, recipients=self.remote))
-        load.until(lambda: self.sink.messages() > self.sink.begun and peer.queued() == 0, "an empty queue", interval=0.02)
+        load.until(lambda: self.sink.messages() > self.sink.begun and peer.queued() == 0, "an empty queue",
+                   interval=0.02)
         return self.remote / clock()
 
     def to_local(self, peer):
