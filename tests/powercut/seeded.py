@@ -74,11 +74,14 @@ def bug(name, step, why, matters=True, soon=0.6, cuts=40, tries=LOOKED_AT, kind=
     return Bug(name, step, matters, why, load, soon, cuts, tries, kind)
 
 
+without_writing = both(without("send/preprocess.py", "write_out", 1), instead("send/preprocess.py", (
+    "                disk.start(file.fd)\n", "                pass\n")))
 ACCOUNTS = {"parts": ["accounts", "passwords"], "pause": 0.3}
 DOMAINS = {"parts": ["domains"], "pause": 0.5}
 BUGS = [
     # ------------------------------------------------------------ qmail-queue
-    bug("queue-mess", without("queue/insert.py", "settle", 2), "the text of an accepted message",
+    bug("queue-mess", both(without("queue/insert.py", "settle", 2), instead("queue/insert.py", (
+        "        disk.start(files.mess)\n", ""))), "the text of an accepted message",
         kinds=["later", "far", "bounce", "maildir"]),
     bug("queue-name", without("queue/insert.py", "commit"), "the name in todo; C qmail leaves it out", soon=0.9,
         parts=["smtp", "stalls"], pause=0.2),
@@ -93,10 +96,9 @@ BUGS = [
         "nothing promised: the answer waits for all of it. Linked last, a name in todo means a whole message",
         matters=False),
     # ------------------------------------------------------------ qmail-send
-    bug("send-others", without("send/preprocess.py", "write_out", 1), "info, local, remote", pause=0.1),
+    bug("send-others", without_writing, "info, local, remote", pause=0.1),
     bug("send-last", without("send/preprocess.py", "write_out", 2), "the names of info, local, remote", pause=0.1),
-    bug("send-todo-order", both(without("send/preprocess.py", "write_out", 2),
-                                without("send/preprocess.py", "write_out", 1)),
+    bug("send-todo-order", both(without("send/preprocess.py", "write_out", 2), without_writing),
         "todo goes before info, local and remote are on the disk", pause=0.1),
     bug("send-end-order", instead("send/finish.py", (
         '        path = names.split("info", number)\n        try:\n            os.unlink(path)\n',
