@@ -13,6 +13,7 @@ import sys
 
 import pytest
 
+from pyqmail.base import sandbox
 from tests.conftest import Person, System
 from tests.peers import proc
 from tests.peers.ports import free_port
@@ -102,7 +103,12 @@ class Place:
                 found |= {f"{name}{names[process.uid]}": process for process in kinds[kind] if process.uid in names}
             elif kinds[kind]:
                 found[name] = kinds[kind][-1]
-        return found if all(name in found for name in promised.ROLES) else None
+        return found if all(name in found and self.begun(name, found[name]) for name in promised.ROLES) else None
+
+    @staticmethod
+    def begun(name, process):
+        """True unless it has yet to be confined: seccomp is the last step of that."""
+        return name not in promised.CONFINED or "seccomp" in sandbox.missing() or int(process.status["Seccomp"]) == 2
 
     # ------------------------------------------------------------ what they try
 
