@@ -7,14 +7,15 @@ running transaction or an earlier one, and the name, made afterwards, can only g
 together with them or later (the commit flushes the disk's cache first). The one fsync that follows
 the name commits everything. So whoever finds the name after a power cut finds the whole contents.
 
-That order is a property of these file systems; on every other one (btrfs completes extents after
-the write-back that sync_file_range waits for) flush() is fsync, and each name needs its own.
+That order is a property of these file systems' journals. On every other one (btrfs completes extents after
+the write-back that sync_file_range waits for), and on an ext4 that was made without a journal, flush() is
+fsync, and each name needs its own.
 """
 import os
 
 WRITE, WRITE_AND_WAIT = 2, 1 | 2 | 4   # sync_file_range: write; wait for writes under way, write, wait
-ORDERED = (0xEF53, 0x58465342)      # statfs f_type: ext2/3/4, XFS
-STATFS_SIZE = 256                   # bytes; struct statfs has 120, f_type is its first long
+JOURNALED = ("ext3", "ext4")        # if they have a journal, and that not for contents
+MOUNTS, SYS = "/proc/self/mountinfo", "/sys"
 
 
 class Disk:
@@ -40,29 +41,63 @@ class Journal(Disk):
 
     def __init__(self, libc):
         import ctypes               # see best()
-        self._range, self._fstatfs = libc.sync_file_range, libc.fstatfs
+        self._range = libc.sync_file_range
         self._range.argtypes = [ctypes.c_int, ctypes.c_int64, ctypes.c_int64, ctypes.c_uint]
-        self._about = ctypes.c_long * (STATFS_SIZE // ctypes.sizeof(ctypes.c_long))
-
-    def _ordered(self, fd):
-        about = self._about()       # a new one each time: threads share us
-        return self._fstatfs(fd, about) == 0 and about[0] in ORDERED
+        look_around()
 
     def start(self, fd):
         self._range(fd, 0, 0, WRITE)
 
     def flush(self, fd):
-        if not self._ordered(fd) or self._range(fd, 0, 0, WRITE_AND_WAIT) != 0:
+        if not has_journal(fd) or self._range(fd, 0, 0, WRITE_AND_WAIT) != 0:
             os.fsync(fd)
 
     def commit(self, fds):
         if not fds:
             return
-        if not self._ordered(fds[-1]):
+        if not has_journal(fds[-1]):
             super().commit(fds)
             return
         os.utime(fds[-1])
         os.fsync(fds[-1])
+
+
+def has_journal(fd):
+    """True if this file's file system is known to keep that order."""
+    device = os.fstat(fd).st_dev
+    if device not in _known:
+        look_around()               # mounted since; or we are confined and cannot see it any more
+    return _known.setdefault(device, False)
+
+
+def look_around():
+    """Learn what is mounted: to be called before a process is confined."""
+    try:
+        with open(MOUNTS, encoding="utf-8", errors="surrogateescape") as f:
+            mounted = [line.partition(" - ") for line in f]
+    except OSError:
+        return                      # each step an fsync, then
+    for mount, _, system in mounted:
+        try:
+            major, minor = map(int, mount.split()[2].split(":"))
+            kind, _, options = system.split()[:3]
+        except (ValueError, IndexError):
+            continue
+        _known[os.makedev(major, minor)] = kind == "xfs" or (
+            kind in JOURNALED and "data=journal" not in options.split(",") and _has_ext_journal(major, minor))
+
+
+def _has_ext_journal(major, minor):
+    """ext4 may have been made without one."""
+    try:
+        name = os.path.basename(os.readlink(f"{SYS}/dev/block/{major}:{minor}"))
+        with open(f"{SYS}/fs/ext4/{name}/journal_task", encoding="ascii") as f:
+            return f.read().strip().isdigit()
+    except OSError:
+        return False
+
+
+_known = {}                         # device number: what has_journal() says
 
 
 def best():

@@ -2,7 +2,7 @@
 And what the queue service may."""
 from socket import AF_INET, AF_INET6, AF_UNIX
 
-from ..base import home, limits, sandbox
+from ..base import durable, home, limits, sandbox
 from . import wire
 
 
@@ -26,5 +26,6 @@ def keeper():
     nothing but itself, should its guardian die. Working directory: queue/. Raises OSError."""
     files = {"link": ("pid", "intd", "todo", "mess"), "change": ("lock",), "sockets": (home.path(wire.DIRECTORY),),
              "read": ("/etc", home.path("bin")), "run": program(), "names": (home.HOME, ".")}
+    durable.look_around()           # what is mounted is out of sight afterwards
     limits.enter("qmail-queue")
     sandbox.enter(sandbox.Files(**files), sockets=(AF_UNIX,), forks=True, execs=True)

@@ -15,6 +15,7 @@ def confined(log):
     Bounces go to the queue service, or to bin/qmail-queue while that is not there. Nothing here uses the network."""
     if b"QMAILQUEUE" in os.environb or not home.ours("qmail-queue"):
         return None
+    durable.look_around()           # what is mounted is out of sight afterwards
     sandbox.check("qmail-send", lambda line: log.say(line.encode()))
     files = {"read": ("mess", "todo", "intd", "pid", "/etc", BOOT_ID, home.path("bin"), home.path(wire.DIRECTORY)),
              "write": ("info", "local", "remote", "bounce", home.path(suspects.DIRECTORY)), "change": ("lock",),

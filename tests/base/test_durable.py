@@ -8,34 +8,60 @@ from pyqmail.base import durable
 
 
 class Libc:
-    """A libc whose file system is of `kind` and whose sync_file_range answers `result`."""
+    """A libc whose sync_file_range answers `result`."""
 
-    def __init__(self, kind, result=0):
+    def __init__(self, result=0):
         self.flushed = []
-
-        def fstatfs(fd, about):
-            about[0] = kind
-            return 0
 
         def sync_file_range(fd, *_):
             self.flushed.append(fd)
             return result
-        self.fstatfs, self.sync_file_range = fstatfs, sync_file_range
+        self.sync_file_range = sync_file_range
 
 
-@pytest.mark.parametrize("kind, result, flushed, synced", [
-    (0xEF53, 0, [7], []),
-    (0x58465342, 0, [7], []),
-    (0xEF53, -1, [7], [7]),
-    (0x9123683E, 0, [], [7]),       # btrfs
-    (0x6969, 0, [], [7]),           # NFS
-])
-def test_only_ordered_file_systems_do_without_fsync(monkeypatch, kind, result, flushed, synced):
-    libc, syncs = Libc(kind, result), []
-    monkeypatch.setattr(ctypes, "CDLL", lambda *_, **__: libc)
-    monkeypatch.setattr(os, "fsync", syncs.append)
-    durable.data_flusher()(7)
-    assert (libc.flushed, syncs) == (flushed, synced)
+@pytest.fixture
+def files(tmp_path):
+    """Three descriptors of one file system."""
+    fds = [os.open(tmp_path / name, os.O_WRONLY | os.O_CREAT) for name in "abc"]
+    yield fds
+    for fd in fds:
+        os.close(fd)
+
+
+@pytest.fixture
+def disk(monkeypatch, files):
+    """disk(journal, result): best(), on a file system with or without a journal; .flushed, .synced."""
+    def make(journal, result=0):
+        libc, synced = Libc(result), []
+        monkeypatch.setattr(ctypes, "CDLL", lambda *_, **__: libc)
+        monkeypatch.setattr(os, "fsync", synced.append)
+        found = durable.best()
+        monkeypatch.setattr(durable, "_known", {os.fstat(files[0]).st_dev: journal})
+        found.flushed, found.synced = libc.flushed, synced
+        return found
+    return make
+
+
+@pytest.mark.parametrize("journal, result, flushed, synced", [(True, 0, 1, 0), (True, -1, 1, 1), (False, 0, 0, 1)])
+def test_only_a_journal_does_without_fsync(disk, files, journal, result, flushed, synced):
+    found = disk(journal, result)
+    found.flush(files[0])
+    assert (found.flushed, found.synced) == ([files[0]] * flushed, [files[0]] * synced)
+
+
+def test_one_commit_for_many_where_there_is_a_journal(disk, files):
+    found = disk(True)
+    os.utime(files[2], (1, 1))
+    found.commit(files)
+    assert found.synced == [files[2]] and os.fstat(files[2]).st_mtime > 1      # touched: it is the last change
+    found.commit([])
+    assert found.synced == [files[2]]
+
+
+def test_a_commit_each_where_there_is_none(disk, files):
+    found = disk(False)
+    found.commit(files)
+    assert found.synced == files
 
 
 def test_a_descriptor_that_cannot_be_flushed(tmp_path):
@@ -47,3 +73,38 @@ def test_a_descriptor_that_cannot_be_flushed(tmp_path):
     finally:
         os.close(reader)
         os.close(writer)
+
+
+MOUNTS = """\
+27 1 254:0 / / rw,relatime shared:1 - ext4 /dev/vda rw,discard
+28 27 254:1 / /home rw - ext4 /dev/vdb rw
+29 27 254:2 / /full rw - ext4 /dev/vdc rw,data=journal
+30 27 8:1 /a\\040b /x rw master:1 - xfs /dev/sda1 rw,attr2
+31 27 0:30 / /b rw - btrfs /dev/sdb rw
+32 27 8:3 / /old rw - ext2 /dev/sdc rw
+33 27 7:0 / /loop rw - ext4 /dev/loop0 rw
+strange
+"""
+
+
+def test_what_has_a_journal(tmp_path, monkeypatch):
+    monkeypatch.setattr(durable, "_known", {})
+    monkeypatch.setattr(durable, "MOUNTS", tmp_path / "mounts")
+    monkeypatch.setattr(durable, "SYS", tmp_path)
+    (tmp_path / "mounts").write_text(MOUNTS)
+    for number, name, task in (("254:0", "vda", "<none>"), ("254:1", "vdb", "312"), ("254:2", "vdc", "313"),
+                               ("8:3", "sdc", "<none>")):
+        (tmp_path / "dev/block").mkdir(parents=True, exist_ok=True)
+        (tmp_path / "dev/block" / number).symlink_to(f"../../devices/{name}")
+        (tmp_path / "fs/ext4" / name).mkdir(parents=True)
+        (tmp_path / "fs/ext4" / name / "journal_task").write_text(f"{task}\n")
+    durable.look_around()
+    assert durable._known == {os.makedev(254, 0): False, os.makedev(254, 1): True, os.makedev(254, 2): False,
+                              os.makedev(8, 1): True, os.makedev(0, 30): False, os.makedev(8, 3): False,
+                              os.makedev(7, 0): False}
+
+
+def test_who_cannot_see_what_is_mounted_takes_no_chances(monkeypatch, files):
+    monkeypatch.setattr(durable, "_known", {})
+    monkeypatch.setattr(durable, "MOUNTS", "/nowhere")
+    assert durable.has_journal(files[0]) is False
