@@ -67,8 +67,9 @@ def main(argv):
         channels = {name: channel(name, orders, reports, controls.concurrency[name],
                                   2 if name == "remote" and argv else 1) for name, orders, reports in PIPES}
         sandbox = confined(log)
-    except CannotStart as why:
-        log.say(f"alert: cannot start: {why}".encode())
+    except Exception as why:        # descriptor 2 is a pipe to qmail-lspawn here: nobody else would tell
+        text = why if isinstance(why, CannotStart) else errors.unforeseen(why)
+        log.say(f"alert: cannot start: {text}".encode())
         log.flush()
         return errors.TEMPORARY
     Sender(log, controls, channels, sandbox).run()

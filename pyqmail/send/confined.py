@@ -2,7 +2,7 @@
 import os
 from socket import AF_UNIX
 
-from ..base import home, limits, sandbox
+from ..base import durable, home, limits, sandbox
 from ..queue import suspects, wire
 from ..queue.confined import program
 from .hands import BOOT_ID

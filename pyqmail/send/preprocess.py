@@ -16,7 +16,7 @@ import os
 from collections import namedtuple
 from contextlib import nullcontext
 
-from ..base import durable, netio, number as numbers
+from ..base import netio, number as numbers
 from ..queue import envelope, names
 from . import messages
 
