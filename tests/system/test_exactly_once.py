@@ -8,6 +8,7 @@ import subprocess
 
 import pytest
 
+from pyqmail.base import durable
 from tests.peers import proc
 from tests.peers.load import numbers
 
@@ -23,10 +24,11 @@ def mail(own_mail):
 
 
 class Death:
-    """The first of these processes (with `new`, of what they start) that is about to do `call` is killed there."""
+    """The first of these processes (with `new`, of what they start) that is about to do `call`, for the when-th time,
+    is killed there."""
 
-    def __init__(self, call, *pids, new=False):
-        words = ["-f"] * new + [f"--trace={call}", f"--inject={call}:signal=KILL:when=1", "--output=/dev/null"]
+    def __init__(self, call, *pids, new=False, when=1):
+        words = ["-f"] * new + [f"--trace={call}", f"--inject={call}:signal=KILL:when={when}", "--output=/dev/null"]
         self.process = subprocess.Popen(["strace", *words, *(f"--attach={pid}" for pid in pids)], stderr=subprocess.PIPE)
         self.awaited, self.text = len(pids), b""
 
@@ -53,10 +55,10 @@ def copies(person, number):
 
 
 @contextlib.contextmanager
-def dying(mail, person, number, call, *pids, new=False):
+def dying(mail, person, number, call, *pids, new=False, when=1):
     """Inside, the message `number` is sent; at the end it is in the Maildir and the process that put it there dead."""
     before = mail.log().count(DEFERRED)
-    with Death(call, *pids, new=new):
+    with Death(call, *pids, new=new, when=when):
         yield
         mail.wait(lambda: mail.log().count(DEFERRED) > before and copies(person, number))
 
@@ -87,11 +89,21 @@ def cold(mail):
         os.rename(f"{program}.own", program)
 
 
+def first_fsync_of_a_name(person):
+    """Which fsync of a delivery is the first one after the link: without a journal the contents have had theirs."""
+    fd = os.open(person.home, os.O_RDONLY)
+    try:
+        return 1 if durable.has_journal(fd) else 2
+    finally:
+        os.close(fd)
+
+
 @pytest.mark.parametrize("taken", [False, True], ids=["in new", "in cur"])
 @pytest.mark.parametrize("call", ["unlinkat", "fsync"])
 def test_a_warm_process_dies_after_the_copy_was_made(mail, people, call, taken):
     person = people()
-    with dying(mail, person, 2, call, *warm(mail, person)):
+    when = 1 if call == "unlinkat" else first_fsync_of_a_name(person)
+    with dying(mail, person, 2, call, *warm(mail, person), when=when):
         send(mail, person, 2)
     if taken:
         read(person)

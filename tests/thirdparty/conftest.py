@@ -121,8 +121,10 @@ class Host(Mail):
         return self.log()[self.before:]
 
     def finished(self):
-        """Wait until every message of this test is off the queue."""
-        self.wait(lambda: 0 < self.said().count("new msg ") == self.said().count("end msg "))
+        """Wait until every message of this test is off the queue, and the bounce that came of it: it is there before
+        its message ends, and in the log some time later."""
+        self.wait(lambda: not any(files for _, _, files in os.walk(f"{self.system.home}/queue/mess"))
+                  and 0 < self.said().count("new msg ") == self.said().count("end msg "))
 
     @staticmethod
     def read(path):
