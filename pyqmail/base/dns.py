@@ -19,6 +19,7 @@ import time
 
 from . import filemark, ipme
 from .errors import Permanent, Temporary
+from .without import Without
 
 RECORDS_MAX = 100
 NAME_MAX = 253                      # RFC 1035 2.3.4: 255 on the wire, with the first length and the root
@@ -194,7 +195,8 @@ def _load():
     if not known:
         sys.modules[name] = type(sys)(name)
     try:
-        import dns.resolver         # noqa: F401
+        with Without("ssl"):
+            import dns.resolver     # noqa: F401
     finally:
         if not known:
             del sys.modules[name]

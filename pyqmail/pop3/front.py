@@ -3,14 +3,17 @@
 **Security**: qmaild, confined to reading control files. A worker knows no password file and starts nothing; what
 a client says ends here as a name and a secret, which go with his connection to the authenticator.
 """
-import asyncio
 import os
 import socket
 import time
 
 from ..auth import checkpassword
 from ..base import errors, gate, limits, listen, prot, sandbox, sig
+from ..base.without import Without
 from . import handover, session, wire
+
+with Without("ssl"):
+    import asyncio
 
 NAME = "qmail-popup"
 RULES = "control/tcp.pop3.cdb"

@@ -29,6 +29,7 @@ import resource
 from socket import AF_INET, AF_INET6
 
 from ..base import accounts, child, dns, errors, home, ipme, limits, prot, sandbox, sig
+from ..base.without import Without
 from ..smtp import reports, tcpto
 from ..spawn import orders, wire
 from ..spawn.starter import AGAIN, guard
@@ -56,7 +57,8 @@ def main(argv):
         prot.no_new_privileges()
 
     def work(guardian, again):
-        import asyncio              # it and what uses it are 7 MB that the guardian does without
+        with Without("ssl"):
+            import asyncio          # it and what uses it are 7 MB that the guardian does without
         return asyncio.run(serve(limit, width, owner, guardian, again))
     return guard(work, foreign)
 
