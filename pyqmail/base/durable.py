@@ -28,11 +28,12 @@ class Disk:
         """The contents are on the disk, or will be with the next commit. Raises OSError."""
         os.fsync(fd)
 
-    def commit(self, fds):
+    def commit(self, fds, new_names=True):
         """The files' newest names are on the disk, and so is what flush() left to do for them, which has been called
-        for each. Raises OSError."""
-        for fd in fds:
-            os.fsync(fd)
+        for each. new_names: whether they have got names since. Raises OSError."""
+        if new_names:               # those they had before went along with the contents
+            for fd in fds:
+                os.fsync(fd)
 
 
 class Journal(Disk):
@@ -52,11 +53,11 @@ class Journal(Disk):
         if not has_journal(fd) or self._range(fd, 0, 0, WRITE_AND_WAIT) != 0:
             os.fsync(fd)
 
-    def commit(self, fds):
+    def commit(self, fds, new_names=True):
         if not fds:
             return
         if not has_journal(fds[-1]):
-            super().commit(fds)
+            super().commit(fds, new_names)
             return
         os.utime(fds[-1])
         os.fsync(fds[-1])

@@ -71,7 +71,7 @@ def write_out(batch, disk):
             message.attempt(lambda message=message: [file.flush_to(disk) for file in message.in_order()])
         written = [message for message in batch if message.files]
         try:
-            disk.commit([file.fd for message in written for file in message.in_order()])
+            disk.commit([file.fd for message in written for file in message.in_order()], new_names=False)
         except OSError:
             for message in written:
                 message.fail(f"trouble fsyncing {message.in_order()[-1].path}")

@@ -64,6 +64,13 @@ def test_a_commit_each_where_there_is_none(disk, files):
     assert found.synced == files
 
 
+@pytest.mark.parametrize("journal", [True, False])
+def test_old_names_went_along_with_the_contents(disk, files, journal):
+    found = disk(journal)
+    found.commit(files, new_names=False)
+    assert found.synced == files[2:] * journal
+
+
 def test_a_descriptor_that_cannot_be_flushed(tmp_path):
     reader, writer = os.pipe()
     try:

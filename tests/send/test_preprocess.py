@@ -22,7 +22,8 @@ class Watched(durable.Disk):
         if self._flush:
             self._flush(fd)
 
-    def commit(self, fds):
+    def commit(self, fds, new_names):
+        assert not new_names
         self.steps.append("commit")
 
 
@@ -137,7 +138,7 @@ def test_long_lists_keep_nobody_waiting(queue, controls, monkeypatch):
 
 
 def test_a_commit_that_fails_is_everybodys(queue, controls):
-    def commit(fds):
+    def commit(fds, new_names):
         raise OSError(5, "input/output error")
     disk = durable.Disk()
     disk.commit = commit
