@@ -22,8 +22,8 @@ from . import messages
 
 Preprocessed = namedtuple("Preprocessed", "number lines channels uid sender birth")
 Preprocessed.__doc__ = """lines: for the log, in order. channels: a tuple of the channels that have
-recipients; None if something went wrong and todo/N waits for the next scan. uid: who queued it. sender, birth: as info has
-them; sender is None if the envelope had none."""
+recipients; None if something went wrong and todo/N waits for the next scan. uid: who queued it. sender,
+birth: as info has them; sender is None if the envelope had none."""
 
 LONG = 1 << 14                      # bytes of an envelope; the loop does not go through longer ones
 HELD = 1 << 16                      # bytes of recipients collected before they are written
