@@ -49,6 +49,7 @@ class Found:
 
     def virtual(self, directory):
         for path, names, _ in os.walk(directory):
+            names[:] = [name for name in names if not name.startswith(".")]     # a user being made, or deleted
             if "Maildir" in names:
                 names.clear()
                 self.maildir(f"virtual/{os.path.basename(path)}", f"{path}/Maildir")
