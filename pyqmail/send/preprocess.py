@@ -93,17 +93,15 @@ class Message:
         self.sender, self.birth = None, 0
 
     def attempt(self, step):
-        """Carry out step(); what goes wrong is this message's trouble only. True if nothing did."""
+        """Carry out step(); what goes wrong is this message's trouble only. Raises Long if that does."""
         try:
             step()
-            return True
         except Long:
             raise
         except Trouble as why:
             self.fail(str(why))
         except Exception as why:        # no memory, a bug
             self.fail(f"unable to preprocess {names.flat('todo', self.number)}: {why!r:.300}")
-        return False
 
     def fail(self, what):
         self.lines.append(messages.warning(what))
@@ -111,9 +109,9 @@ class Message:
         self.close()
 
     def close(self):
-        files, self.files = self.files, {} if self.failed else self.files
-        for file in files.values():
-            file.close()
+        for file in self.files.values():
+            os.close(file.fd)
+        self.files = {}
 
     def in_order(self):
         return [self.files[kind] for kind in KINDS if kind in self.files]
@@ -225,8 +223,3 @@ class _File:
     def flush_to(self, disk):
         with _Step("trouble fsyncing", self.path):
             disk.flush(self.fd)
-
-    def close(self):
-        if self.fd >= 0:
-            os.close(self.fd)
-            self.fd = -1

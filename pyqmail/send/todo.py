@@ -112,12 +112,12 @@ class Todo:
         while batch:
             ready, batch = prepare(batch, self._controls.routing, self._queue, self._during)
             if ready:
-                self._work(ready, write_out, ready, self._disk)
+                self._work([message.number for message in ready], write_out, ready, self._disk)
             if batch:
-                self._work(batch[:1], self._long, batch.pop(0), self._controls.routing)
+                number, *batch = batch
+                self._work([number], self._long, number, self._controls.routing)
 
-    def _work(self, them, function, *arguments):
-        numbers = [getattr(one, "number", one) for one in them]
+    def _work(self, numbers, function, *arguments):
         self._pool.submit(lambda done, error: self._preprocessed(numbers, done, error), function, *arguments)
 
     def _long(self, number, routing):

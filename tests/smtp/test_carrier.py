@@ -4,7 +4,6 @@ import os
 
 import pytest
 
-from pyqmail.base import home
 from pyqmail.smtp import remote, reports, route
 from pyqmail.smtp.carrier import Carrier
 
@@ -40,16 +39,6 @@ class Server:
             writer.write(reply)
         wire += await reader.read()
         writer.close()
-
-
-@pytest.fixture
-def place(tmp_path, monkeypatch):
-    """A home of our own and a message in it."""
-    monkeypatch.setattr(home, "HOME", str(tmp_path))
-    (tmp_path / "control").mkdir()
-    (tmp_path / "control/me").write_bytes(b"me.example\n")
-    (tmp_path / "message").write_bytes(b"Subject: t\n\n.hello\n")
-    return tmp_path
 
 
 def deliver(place, server, count=1, recipient=b"r@far.test"):

@@ -4,7 +4,6 @@ import os
 
 import pytest
 
-from pyqmail.base import home
 from pyqmail.smtp.carrier import Carrier
 
 SERVED = b"K127.0.0.1 accepted message.\nRemote host said: 250 done\n"
@@ -69,15 +68,6 @@ class Server:
                     return
                 writer.write(b"250 done\r\n")
             line = await reader.readline()
-
-
-@pytest.fixture
-def place(tmp_path, monkeypatch):
-    monkeypatch.setattr(home, "HOME", str(tmp_path))
-    (tmp_path / "control").mkdir()
-    (tmp_path / "control/me").write_bytes(b"me.example\n")
-    (tmp_path / "message").write_bytes(b"Subject: t\n\n.hello\n")
-    return tmp_path
 
 
 def deliver(place, server, count, crowd=True):
