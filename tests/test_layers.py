@@ -86,8 +86,7 @@ CALLS = {                           # call -> the files that may use it
     # child.py forks, executes and waits; qmailctl forks once to be detached, and becomes another home's qmailctl
     r"\bos\.(fork|forkpty|exec[lv]p?e?|posix_spawnp?|wait\w*)\(": {"base/child.py", "programs/qmailctl.py"},
     r"\bshell\s*=\s*True\b|\bos\.system\b|\bos\.popen\b|\bimport subprocess\b": set(),
-    r"^\s*import ctypes\b": {"base/prot.py", "base/durable.py", "base/watch.py", "base/sandbox.py", "auth/hashes.py",
-                              "users/passwd.py"},
+    r"^\s*import _?ctypes\b": {"base/libc.py", "base/durable.py", "auth/hashes.py", "users/passwd.py"},
     r"\bset_wakeup_fd\b|\b_signal\b": {"base/sig.py", "base/deadline.py"},
     r"\bsetrlimit\b": {"base/limits.py", "programs/qmail_rspawn.py"},
 }

@@ -89,22 +89,15 @@ def not_dumpable():
 
 def prepare():
     """Have at hand what the functions above need: a process that forks many calls this first."""
-    prctl, _ = _libc()
-    prctl(PR_GET_DUMPABLE, 0, 0, 0, 0)
-
-
-def _libc():
-    """(prctl(2), function that tells its errno), made once."""
-    if not _LOADED:
-        import ctypes               # 2-7 ms: only long-lived programs come here
-        _LOADED.append((ctypes.CDLL(None, use_errno=True).prctl, ctypes.get_errno))
-    return _LOADED[0]
-
-
-_LOADED = []
+    _call(PR_GET_DUMPABLE, 0)
 
 
 def _prctl(option, value):
-    prctl, errno = _libc()
-    if prctl(option, value, 0, 0, 0) != 0:
-        raise OSError(errno(), "prctl")
+    if _call(option, value) != 0:
+        from . import libc          # see _call()
+        raise OSError(libc.errno(), "prctl")
+
+
+def _call(option, value):
+    from . import libc              # many who come to be somebody need no more than os
+    return libc.call("prctl", option, value, 0, 0, 0)

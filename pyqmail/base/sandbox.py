@@ -5,16 +5,17 @@
 
 For processes that read strangers' bytes. What a process gives up it has given up for good, and so has whatever it
 starts or executes; what is open already stays open. Nothing of this is in the way of stat and of connecting to a Unix
-socket. A kernel or a machine without one of the two does without it: uids separate in any case. Needs ctypes (2-7 ms):
-for long-lived processes, before they have threads.
+socket. A kernel or a machine without one of the two does without it: uids separate in any case. To be entered before
+there are threads.
 
 Source: landlock(7), seccomp(2); numbers of Linux's headers.
 """
 import errno
 import os
+import stat
 import sys
 
-from . import errors, filemark, home, prot
+from . import errors, filemark, home, libc, prot
 
 # Landlock: rights to files, in the order of their bits; by which version of the interface there are more
 (EXECUTE, WRITE_FILE, READ_FILE, READ_DIR, REMOVE_DIR, REMOVE_FILE, MAKE_CHAR, MAKE_DIR, MAKE_REG, MAKE_SOCK, MAKE_FIFO,
@@ -134,8 +135,7 @@ def enter(files, *, sockets=(), tcp=False, forks=False, execs=False):
     tcp: connect; forks: new processes; execs: other programs, as far as files has them. Implies no_new_privileges.
     Returns what could not be had, as text, "" if nothing. Raises OSError for what must not happen."""
     prot.no_new_privileges()
-    libc = library()
-    return ", ".join(filter(None, (restrict(libc, files, tcp), filter_calls(libc, sockets, forks, execs))))
+    return ", ".join(filter(None, (restrict(files, tcp), filter_calls(sockets, forks, execs))))
 
 
 def check(name, say=errors.say):
@@ -147,29 +147,25 @@ def check(name, say=errors.say):
 def missing():
     """Of Landlock and seccomp those that are not to be had here, as text."""
     return " and ".join(filter(None, (
-        "" if landlock_version(library()) > 0 else "Landlock",
+        "" if landlock_version() > 0 else "Landlock",
         "" if os.uname().machine in ARCHITECTURES and os.path.exists("/proc/sys/kernel/seccomp") else "seccomp")))
 
 
-def library():
-    import ctypes                   # only long-lived processes come here
-    libc = ctypes.CDLL(None, use_errno=True)
-    libc.syscall.restype = ctypes.c_long
-    return libc
-
-
-def landlock_version(libc):
+def landlock_version():
     """0 or less: none."""
-    import ctypes
-    return libc.syscall(ctypes.c_long(CREATE_RULESET), None, ctypes.c_size_t(0), ctypes.c_uint32(VERSION_FLAG))
+    return call(CREATE_RULESET, None, 0, VERSION_FLAG)
+
+
+def call(*words):
+    """syscall(2)."""
+    return libc.call("syscall", *words)
 
 
 # ---------------------------------------------------------------- files, TCP, signals
 
-def restrict(libc, files, tcp):
+def restrict(files, tcp):
     """Landlock, as far as this kernel has it. Returns "" or its name."""
-    import ctypes
-    version = landlock_version(libc)
+    version = landlock_version()
     if version <= 0:
         return "Landlock"
     if files and files.links and REFER > VERSIONS[min(version, max(VERSIONS))]:
@@ -180,56 +176,51 @@ def restrict(libc, files, tcp):
     words = words[:1 + (version >= TCP_FROM) + (version >= SCOPES)]
     if not any(words):
         return ""
-    attributes = (ctypes.c_uint64 * len(words))(*words)
-    ruleset = libc.syscall(ctypes.c_long(CREATE_RULESET), attributes, ctypes.c_size_t(8 * len(words)),
-                           ctypes.c_uint32(0))
+    attributes = b"".join(word.to_bytes(8, sys.byteorder) for word in words)
+    ruleset = call(CREATE_RULESET, attributes, len(attributes), 0)
     if ruleset < 0:
         return "Landlock"
     try:
         for path, rights in files.rules if files else ():
-            allow(libc, ruleset, path, rights & known)
-        if libc.syscall(ctypes.c_long(RESTRICT_SELF), ctypes.c_int(ruleset), ctypes.c_uint32(0)) != 0:
-            if ctypes.get_errno() == errno.E2BIG:
+            allow(ruleset, path, rights & known)
+        if call(RESTRICT_SELF, ruleset, 0) != 0:
+            if libc.errno() == errno.E2BIG:
                 return ""           # as often as can be: what takes over from what takes over … is confined already
-            raise OSError(ctypes.get_errno(), "landlock_restrict_self")
+            raise OSError(libc.errno(), "landlock_restrict_self")
     finally:
         os.close(ruleset)
     return ""
 
 
-def allow(libc, ruleset, path, rights):
-    import ctypes
+def allow(ruleset, path, rights):
     try:
         fd = os.open(path, os.O_PATH | os.O_CLOEXEC)
     except OSError:
         return                      # not there, or nothing for this uid
     try:
-        directory = os.path.isdir(f"/proc/self/fd/{fd}")
+        directory = stat.S_ISDIR(os.fstat(fd).st_mode)
         rule = (rights if directory else rights & OF_A_FILE).to_bytes(8, sys.byteorder) + fd.to_bytes(4, sys.byteorder)
-        done = libc.syscall(ctypes.c_long(ADD_RULE), ctypes.c_int(ruleset), ctypes.c_int(PATH_BENEATH), rule,
-                            ctypes.c_uint32(0))
-        if done != 0:
-            raise OSError(ctypes.get_errno(), "landlock_add_rule", path)
+        if call(ADD_RULE, ruleset, PATH_BENEATH, rule, 0) != 0:
+            raise OSError(libc.errno(), "landlock_add_rule", path)
     finally:
         os.close(fd)
 
 
 # ---------------------------------------------------------------- system calls
 
-def filter_calls(libc, sockets, forks, execs):
+def filter_calls(sockets, forks, execs):
     """seccomp, if this kernel has it and we know this machine's numbers. Returns "" or its name."""
-    import ctypes
     machine = ARCHITECTURES.get(os.uname().machine)
-    if machine is None or ctypes.sizeof(ctypes.c_void_p) != 8:
+    if machine is None or sys.maxsize < 1 << 32:
         return "seccomp"
     steps = program(*machine, sockets, forks, execs)
     code = b"".join(b"".join((operation.to_bytes(2, "little"), bytes((yes, no)), value.to_bytes(4, "little")))
                     for operation, yes, no, value in steps)
-    text = ctypes.create_string_buffer(code, len(code))
-    header = (ctypes.c_uint64 * 2)(len(steps), ctypes.addressof(text))      # struct sock_fprog
-    if libc.prctl(PR_SET_SECCOMP, ctypes.c_ulong(FILTER), header, ctypes.c_ulong(0), ctypes.c_ulong(0)) != 0:
-        return "seccomp"
-    return ""
+    place, kept = libc.address(code)
+    header = len(steps).to_bytes(8, "little") + place.to_bytes(8, "little")        # struct sock_fprog
+    failed = libc.call("prctl", PR_SET_SECCOMP, FILTER, header, 0, 0) != 0
+    del kept                        # not before it was read
+    return "seccomp" if failed else ""
 
 
 def program(architecture, column, sockets, forks, execs):

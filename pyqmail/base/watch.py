@@ -5,6 +5,8 @@ to: whoever relies on it looks for himself from time to time.
 """
 import os
 
+from . import libc
+
 CHANGES = 0x2 | 0x4 | 0x8 | 0x40 | 0x80 | 0x100 | 0x200 | 0x400 | 0x800     # IN_MODIFY … IN_MOVE_SELF, not reading
 ROOM = 16_384                       # bytes read at once
 
@@ -13,11 +15,9 @@ class Watch:
     """Watches one directory from now on. Raises OSError. Not to be shared by processes: one takes all the news."""
 
     def __init__(self, directory):
-        import ctypes               # only long-lived programs come here
-        libc = ctypes.CDLL(None, use_errno=True)
-        self._fd = libc.inotify_init1(os.O_NONBLOCK | os.O_CLOEXEC)
-        if self._fd < 0 or libc.inotify_add_watch(self._fd, os.fsencode(directory), CHANGES) < 0:
-            why = ctypes.get_errno()
+        self._fd = libc.call("inotify_init1", os.O_NONBLOCK | os.O_CLOEXEC)
+        if self._fd < 0 or libc.call("inotify_add_watch", self._fd, os.fsencode(directory), CHANGES) < 0:
+            why = libc.errno()
             if self._fd >= 0:
                 os.close(self._fd)
             raise OSError(why, os.strerror(why))

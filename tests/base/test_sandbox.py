@@ -2,11 +2,12 @@
 import errno
 import os
 import socket
+import sys
 import threading
 
 import pytest
 
-from pyqmail.base import child, home, prot, sandbox
+from pyqmail.base import child, home, libc, prot, sandbox
 
 HERE = sandbox.missing()
 confining = pytest.mark.skipif(HERE != "", reason=f"this kernel has no {HERE}")
@@ -142,11 +143,9 @@ def test_threads_start():
 @pytest.mark.parametrize("number", [numbers[0] for numbers in sandbox.NEVER])
 @pytest.mark.skipif(os.uname().machine != "x86_64", reason="numbers of x86_64")
 def test_calls_for_nobody(number):
-    import ctypes
-
     def call():
-        if sandbox.library().syscall(ctypes.c_long(number), *[ctypes.c_long(-1)] * 6) == -1:
-            raise OSError(ctypes.get_errno(), "")
+        if sandbox.call(number, *[-1] * 6) == -1:
+            raise OSError(libc.errno(), "")
     assert inside(call) == "EPERM"
 
 
@@ -161,7 +160,7 @@ def test_twice_is_less(place):
 
 def test_a_kernel_without(monkeypatch, capfd, place):
     """Nothing is refused, uids do what they do, and one line says so."""
-    monkeypatch.setattr(sandbox, "landlock_version", lambda libc: -1)
+    monkeypatch.setattr(sandbox, "landlock_version", lambda: -1)
     monkeypatch.setattr(sandbox, "ARCHITECTURES", {})
     assert inside(lambda: opened(place / "other" / "file"), enter=files()) == "yes"
     assert inside(lambda: sandbox.enter(None)) == "Landlock, seccomp"
@@ -175,17 +174,16 @@ def test_a_kernel_without(monkeypatch, capfd, place):
 def test_older_kernels(monkeypatch, place, version):
     """Each asks for no more than it knows: the kernel here would not mind more, so what is asked for is compared."""
     asked = []
-    monkeypatch.setattr(sandbox, "landlock_version", lambda libc: version)
+    monkeypatch.setattr(sandbox, "landlock_version", lambda: version)
 
-    class Asked:
-        @staticmethod
-        def syscall(number, attributes, size, flags):
-            asked.append((list(attributes), size.value))
-            return -1
-    assert sandbox.restrict(Asked, sandbox.Files(), False) == "Landlock"
+    def call(number, attributes, size, flags):
+        asked.append((attributes, size))
+        return -1
+    monkeypatch.setattr(sandbox, "call", call)
+    assert sandbox.restrict(sandbox.Files(), False) == "Landlock"
     [(words, size)] = asked
-    assert size == 8 * len(words) == {1: 8, 2: 8, 3: 8, 4: 16, 5: 16, 6: 24}[version]
-    assert words[0].bit_length() == {1: 13, 2: 14}.get(version, 15)
+    assert size == len(words) == {1: 8, 2: 8, 3: 8, 4: 16, 5: 16, 6: 24}[version]
+    assert int.from_bytes(words[:8], sys.byteorder).bit_length() == {1: 13, 2: 14}.get(version, 15)
 
 
 @confining
