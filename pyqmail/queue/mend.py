@@ -11,6 +11,7 @@
 Nothing follows a symbolic link, and a file that has a name outside of the queue is left alone: it may be anybody's.
 """
 import collections
+import itertools
 import os
 import stat
 import time
@@ -19,6 +20,7 @@ from ..base import netio
 from . import check, names, scan
 
 FRESH = 1000                        # files made at most, until one has a number that is free
+LONGEST = 240                       # bytes of a name in aside/: there may be two like that
 DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 KINDS = (*check.SPLIT, *check.FLAT)
@@ -52,7 +54,7 @@ class Mend:
         self._tell, self._owners, self._group, self.moved = tell, owners, group, {}
         self._queue = os.open(queue, DIRECTORY)
         self._pid = os.open(pid, DIRECTORY, dir_fd=self._queue)
-        self._aside = self._stamp = None
+        self._aside, self._stamp, self._kept = None, None, set()
         self._fds, self._found = {}, {}         # {(kind, place): descriptor}; {number: {Name: inode}}
         self._inodes = collections.Counter()    # how many names of the queue each has
         self._messages, self._used = [], set()  # ({kind: Name} of a whole message); numbers that are taken
@@ -174,11 +176,11 @@ class Mend:
             self._put_aside(name, why)
 
     def _put_aside(self, name, why):
-        kept = ".".join(filter(None, name))
-        self._move_aside(name.name, self._fds[name[:2]], kept)
+        kept = self._move_aside(name.name, self._fds[name[:2]], ".".join(filter(None, name)))
         self._tell(f"{text(name)} {why}: it is now aside/{self._stamp}/{kept}")
 
     def _move_aside(self, name, directory, kept):
+        """Returns the name that it has there: `kept`, or one like that if there is such a file, or it is too long."""
         if self._aside is None:
             try:
                 os.mkdir("aside", 0o700, dir_fd=self._queue)
@@ -191,7 +193,12 @@ class Mend:
             os.mkdir(self._stamp, 0o700, dir_fd=above)
             self._aside = os.open(self._stamp, DIRECTORY, dir_fd=above)
             os.close(above)
+        start = os.fsdecode(os.fsencode(kept)[:LONGEST])
+        others = (f"{start}~{again}" for again in itertools.count(2))
+        kept = next(free for free in itertools.chain((start,), others) if free not in self._kept)
+        self._kept.add(kept)
         os.rename(name, kept, src_dir_fd=directory, dst_dir_fd=self._aside)
+        return kept
 
     # ------------------------------------------------------------ a message gets its place
 

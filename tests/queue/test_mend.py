@@ -129,6 +129,16 @@ def test_wrong_directories(queue, kinds, place):
     assert queue.whole() == {b"x": set(kinds) - {"intd"}}
 
 
+def test_names_that_are_the_same_aside_or_too_long_for_it(queue):
+    (queue.root / "mess/1.5.x").write_bytes(b"one")
+    (queue.root / "mess/1/5.x").write_bytes(b"other")
+    for letter in "ab":
+        (queue.root / "info/2" / (250 * "x" + letter)).write_bytes(letter.encode())
+    queue.mend()
+    assert sorted(path.read_bytes() for path in queue.root.glob("aside/*/*")) == [b"a", b"b", b"one", b"other"]
+    assert all(any(name in line for line in queue.told) for name in queue.aside()) and queue.findings() == []
+
+
 def test_todo_split_as_others_do(queue):
     number = queue.put(b"x", BEFORE)
     for kind in ("intd", "todo"):
