@@ -6,6 +6,7 @@ sync_file_range(2) writes the blocks and waits for them; extents and size are th
 running transaction or an earlier one, and the name, made afterwards, can only get to the disk
 together with them or later (the commit flushes the disk's cache first). The one fsync that follows
 the name commits everything. So whoever finds the name after a power cut finds the whole contents.
+For the same reason a removal that may only be seen after other files have got their names needs no commit between.
 
 That order is a property of these file systems' journals. On every other one (btrfs completes extents after
 the write-back that sync_file_range waits for), and on an ext4 that was made without a journal, flush() is
@@ -35,6 +36,11 @@ class Disk:
             for fd in fds:
                 os.fsync(fd)
 
+    def before(self, fds, device):
+        """What is done from now on to the file system of this number (st_dev) gets to the disk no sooner than these
+        files, contents and names. flush() has been called for each. Raises OSError."""
+        self.commit(fds, new_names=False)
+
 
 class Journal(Disk):
     """On ext4 and XFS: contents without a commit, and one commit for many files. fsync of a file commits what the
@@ -54,13 +60,25 @@ class Journal(Disk):
             os.fsync(fd)
 
     def commit(self, fds, new_names=True):
-        if not fds:
-            return
-        if not has_journal(fds[-1]):
-            super().commit(fds, new_names)
-            return
-        os.utime(fds[-1])
-        os.fsync(fds[-1])
+        for on_one in by_file_system(fds).values():
+            if has_journal(on_one[-1]):
+                os.utime(on_one[-1])
+                os.fsync(on_one[-1])
+            else:
+                super().commit(on_one, new_names)
+
+    def before(self, fds, device):
+        found = by_file_system(fds)
+        if found.keys() != {device} or not has_journal(fds[-1]):
+            self.commit(fds, new_names=False)
+
+
+def by_file_system(fds):
+    """{st_dev: [descriptor, in order]}."""
+    found = {}
+    for fd in fds:
+        found.setdefault(os.fstat(fd).st_dev, []).append(fd)
+    return found
 
 
 def has_journal(fd):

@@ -2,12 +2,13 @@
 
 The loop makes the files, and a thread waits for the disk, meanwhile deliveries go on: for a thread that makes system
 calls beside a busy loop each call costs two turns of the interpreter's lock. Messages that came together get to
-the disk together, with one commit. A long list is wholly a thread's, and passes through in pieces.
+the disk together, with one commit, or with none where todo shares their journal. A long list is wholly a
+thread's, and passes through in pieces.
 
 What must stay true:
 - As long as todo/N exists, info/N, local/N and remote/N mean nothing and are made anew; so an
-  interruption at any point costs nothing. They are complete on the disk when this returns
-  them, and only then qmail-clean is asked to remove todo/N.
+  interruption at any point costs nothing. They are complete on the disk when this returns them, or will be no later
+  than anything that is done to todo from then on, and only then qmail-clean is asked to remove todo/N.
 - They are created, never reopened: nothing left over can be mixed in.
 
 Source: qmail's INTERNALS (S4 → S5), recorded logs for the order of steps and warnings.
@@ -62,7 +63,8 @@ def prepare_long(number, routing, queue, during=nullcontext):
 
 
 def write_out(batch, disk):
-    """Put all files of these Messages on the disk; [Preprocessed]."""
+    """Put all files of these Messages on the disk, or at least so that no removal of todo/N can get there sooner;
+    [Preprocessed]."""
     try:
         for message in batch:
             for file in message.files.values():
@@ -71,7 +73,9 @@ def write_out(batch, disk):
             message.attempt(lambda message=message: [file.flush_to(disk) for file in message.in_order()])
         written = [message for message in batch if message.files]
         try:
-            disk.commit([file.fd for message in written for file in message.in_order()], new_names=False)
+            if written:
+                files = [file.fd for message in written for file in message.in_order()]
+                disk.before(files, written[0].file_system)
         except OSError:
             for message in written:
                 message.fail(f"trouble fsyncing {message.in_order()[-1].path}")
@@ -86,11 +90,11 @@ class Long(Exception):
 
 
 class Message:
-    """A message on its way. lines: see Preprocessed; files: {kind: _File}."""
+    """A message on its way. lines: see Preprocessed; files: {kind: _File}; file_system: the number of todo's."""
 
     def __init__(self, number):
         self.number, self.lines, self.files, self.uid, self.failed = number, [], {}, 0, False
-        self.sender, self.birth = None, 0
+        self.sender, self.birth, self.file_system = None, 0, None
 
     def attempt(self, step):
         """Carry out step(); what goes wrong is this message's trouble only. Raises Long if that does."""
@@ -130,7 +134,9 @@ class Message:
         with _Step("unable to open", todo):
             fd = os.open(todo, READ, dir_fd=queue)
         try:
-            if limit is not None and os.fstat(fd).st_size > limit:
+            found = os.fstat(fd)
+            self.file_system = found.st_dev
+            if limit is not None and found.st_size > limit:
                 raise Long
             self._sort(todo, fd, routing, queue)
         finally:

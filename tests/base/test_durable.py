@@ -71,6 +71,34 @@ def test_old_names_went_along_with_the_contents(disk, files, journal):
     assert found.synced == files[2:] * journal
 
 
+@pytest.mark.parametrize("journal, elsewhere, synced", [(True, False, 0), (True, True, 1), (False, False, 0),
+                                                        (False, True, 0)])
+def test_a_journal_keeps_the_order_by_itself(disk, files, journal, elsewhere, synced):
+    """A commit is needed where what follows is in another one; without a journal flush() has done it."""
+    found = disk(journal)
+    found.before(files, os.fstat(files[0]).st_dev + elsewhere)
+    assert found.synced == files[2:] * synced
+
+
+def test_a_commit_for_each_journal(disk, files, monkeypatch):
+    found, fstat = disk(True), os.fstat
+    other = fstat(files[0]).st_dev + 1
+
+    class Stat:
+        st_dev = other
+    monkeypatch.setattr(os, "fstat", lambda fd: Stat if fd == files[1] else fstat(fd))
+    durable._known[other] = True
+    found.commit(files)
+    assert found.synced == [files[2], files[1]]
+    found.synced.clear()
+    found.before(files, fstat(files[0]).st_dev)
+    assert found.synced == [files[2], files[1]]
+    found.synced.clear()
+    durable._known[other] = False
+    found.commit(files)
+    assert sorted(found.synced) == sorted(files[1:])
+
+
 def test_a_descriptor_that_cannot_be_flushed(tmp_path):
     reader, writer = os.pipe()
     try:
