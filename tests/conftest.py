@@ -16,6 +16,7 @@ import time
 
 import pytest
 
+from pyqmail.base import limits
 from tests.peers import namespaces
 from tests.peers.ports import free_port
 from tests.peers.virtual import Virtual
@@ -23,6 +24,11 @@ from tests.peers.virtual import Virtual
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 PYTHON = "/usr/bin/python3"
 PLACE = "/var/lib" if os.geteuid() == 0 else None      # None: the usual place of temporary files
+DESCRIPTORS = 4096              # some tests are both ends of hundreds of connections; many systems begin with 1024
+
+
+def pytest_configure():
+    limits.descriptors(DESCRIPTORS)
 
 
 def pytest_collection_modifyitems(items):
