@@ -12,6 +12,9 @@ TABLE = {                           # program: bytes of data, None for any numbe
     "qmail-clean": (256 * MEBI, 5000), "qmail-queue": (1024 * MEBI, 5000), "qmail-log": (256 * MEBI, 5000),
     "qmail-smtpd": (1024 * MEBI, 5000), "qmail-qmtpd": (1024 * MEBI, 5000), "qmail-popup": (1024 * MEBI, 5000),
     "qmail-pop3d": (1024 * MEBI, 5000), "qmail-rcptcheck": (1024 * MEBI, 5000), "authdaemond": (1024 * MEBI, 5000),
+    "qmail-qmqpd": (1024 * MEBI, 5000), "qmail-remote": (1024 * MEBI, 5000), "vpopmaild": (1024 * MEBI, 5000),
+    "qmail-qmqpc": (2048 * MEBI, 5000),         # it has the whole message in memory, up to 1 GB
+    "splogger": (256 * MEBI, 5000),
 }
 
 

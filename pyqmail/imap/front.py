@@ -1,11 +1,11 @@
 """The front of authdaemond: connections, and what is asked in them.
 
-**Security**: a uid of its own, which owns nothing. It takes requests apart, as far as a field is a field, and hands
+**Security**: a uid of its own, which owns nothing; confined to what it holds. It takes requests apart, as far as a field is a field, and hands
 each with its connection to the keeper; it sees no answer. Connections, their bytes and their time are bounded.
 """
 import asyncio
 
-from ..base import errors, limits, listen, passing, prot, sig
+from ..base import errors, limits, listen, passing, prot, sandbox, sig
 from . import wire
 
 NAME = "authdaemond"
@@ -25,8 +25,8 @@ class Front:
     def run(self):
         """Until SIGTERM."""
         prot.not_dumpable()
-        limits.enter(NAME)
         limits.descriptors(CONNECTIONS + 64)
+        sandbox.enter(sandbox.Files())
         asyncio.run(self.work())
 
     async def work(self):

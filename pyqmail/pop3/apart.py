@@ -1,6 +1,6 @@
 """The AUTHORIZATION state in a process of its own: no byte of the network is looked at by root."""
 from ..base import accounts, child, prot
-from . import serve, wire
+from . import confined, serve, wire
 
 LIMIT = 2 * (wire.LIMIT + 1)        # bytes: name NUL secret NUL
 GONE = b"\0"                        # no login, no QUIT
@@ -25,6 +25,7 @@ def authorize(client, stamp):
 def speak(client, stamp, role):
     """The child's whole life: what it has to tell its parent."""
     prot.become(*role)
+    confined.stranger()
     try:
         login = serve.authorize(client, stamp)
     except serve.Gone:

@@ -13,8 +13,8 @@ import socket
 import time
 
 from ..auth import accounts, accounts_pam, checkpassword, failures
-from ..base import accounts as roles, child, errors, gate, home, limits, listen, prot, sandbox, sig
-from . import handover, serve, session
+from ..base import accounts as roles, child, errors, gate, home, limits, listen, prot, sig
+from . import confined, handover, serve, session
 
 NAME = "qmail-popup"
 CHECK_TIME = 120                    # s; a password check that hangs must not keep its place for ever
@@ -155,8 +155,7 @@ class Authenticator:
         enter(found)
         prot.not_dumpable()
         directory = self.checker[2] if len(self.checker) > 2 else None
-        limits.enter("qmail-pop3d")
-        sandbox.enter(sandbox.Files(link=places(directory) if directory else ()))
+        confined.mailbox(directory)
         if self.verbose:
             errors.say(NAME, ": login: ", quoted(name), f" from {peer.ip}")
         serve.transact(serve.Client(0, 1), directory)
@@ -173,11 +172,6 @@ class Authenticator:
         if status < 0:
             return b"aack, child crashed"
         return b"authorization failed" if status else None
-
-
-def places(directory):
-    """A Maildir, and its parts, which may be links to elsewhere."""
-    return (directory, *(os.path.join(directory, part) for part in (b"new", b"cur", b"tmp")))
 
 
 def in_process(words):
@@ -207,6 +201,7 @@ def checked(check):
 
 def carry_out(check):
     """The whole life of the process that compares a password: its answer."""
+    limits.enter(NAME)
     sig.default(sig.ALRM)           # ends the process even inside a library that hangs
     sig.alarm(CHECK_TIME)
     try:

@@ -12,16 +12,16 @@ FILE: an authdaemonrc with authmodulelist (must have authvchkpw), daemons (passw
 (another directory for the socket), DEBUG_LOGIN and DEFAULTOPTIONS. SIGHUP: it is read again. SIGTERM: ends; exit code
 0. 100 usage, 111 trouble, also when another authdaemond serves there.
 
-**Security**: started by root. Three kinds of process: the front, with the uid authdaemon, which owns nothing, takes
-apart what clients send; the keeper, root, gets fields of bounded number and length and forks; a request's process,
-root, finds the domain, and has its files read, and the password compared, by a process that is the domain's owner.
-Only the password of a system account is compared as root. Hashes are never told. Who may ask is decided by the mode
-of the socket's directory: root and the group courier.
+**Security**: started by root. Three kinds of process: the front, with the uid authdaemon, which owns nothing and can do
+nothing but talk, takes apart what clients send; the keeper, root, gets fields of bounded number and length and forks; a
+request's process, root, finds the domain, and has its files read, and the password compared, by a process that is the
+domain's owner. Only the password of a system account is compared as root. Hashes are never told. Who may ask is decided
+by the mode of the socket's directory: root and the group courier.
 Source: courier-authlib's authdaemond, as observed.
 """
 import os
 
-from ..base import accounts, child, errors, passing, prot, sig
+from ..base import accounts, child, errors, limits, passing, prot, sandbox, sig
 from ..base.errors import Temporary
 from ..base.options import BadOption, Options
 from ..imap import front, keeper, place, settings
@@ -50,6 +50,8 @@ def main(argv):
     os.umask(0o077)
     for name in [name for name in os.environb if name not in (b"PATH", b"LANG")]:
         del os.environb[name]       # what is said about connections of ours comes with the requests
+    limits.enter("authdaemond")
+    sandbox.check("authdaemond")
     sending, receiving = passing.pair()
     load_store()
     pid = start_front(listener, sending, receiving, role)

@@ -9,18 +9,20 @@ ends otherwise, or is silent for 20 minutes, changes nothing.
 Exit codes: 0 in every case but 1, when run as root.
 
 **Security**: runs as the mailbox's user, whom checkpassword has made it; refuses uid 0. Reads bytes
-from the network; can do with the files of that user what he can.
+from the network, confined to MAILDIR before that.
 Source: qmail-pop3d(8), RFC 1939.
 """
 import os
 
 from ..base import errors
-from ..pop3 import serve
+from ..pop3 import confined, serve
 
 
 def main(argv):
     if 0 in os.getresuid():
         errors.say("qmail-pop3d invoked as uid 0, terminating")
         return 1
-    serve.transact(serve.Client(0, 1), argv[0] if argv else None)
+    directory = argv[0] if argv else None
+    confined.mailbox(directory)
+    serve.transact(serve.Client(0, 1), directory)
     return 0

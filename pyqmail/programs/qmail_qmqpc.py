@@ -13,14 +13,15 @@ the message was queued; 11 an address over a megabyte; 51 no memory, or over 999
 envelope cannot be read; 55 no control/qmqpservers, none that can be read, or no address in it; 56 no socket;
 91 not an envelope. Nothing is printed.
 
-**Security**: runs as its caller. The server's answer is one letter of its bytes.
+**Security**: runs as its caller, confined to connections once it knows the servers. The server's answer is one letter
+of its bytes.
 Source: qmail-qmqpc(8), cr.yp.to/proto/qmqp.html. Started for each message: `socket` is not imported.
 """
 import _socket
 import os
 import time
 
-from ..base import control, ipme, number, sig
+from ..base import control, ipme, limits, number, sandbox, sig
 from ..base.errors import Temporary
 from ..qmtp import qmqp
 from ..qmtp.wire import LONGEST, TooLong, netstring
@@ -46,6 +47,7 @@ def main(argv):
     sig.ignore_pipe()
     try:
         servers = read_servers()
+        confine()
         message = read_message()
         parts = assemble(message, *read_envelope())
         return submit(servers, parts)
@@ -65,6 +67,15 @@ def read_servers():
     if lines is None:
         raise Failed(CONTROLS)
     return [address for address in map(parse, lines) if address]
+
+
+def confine():
+    """Nothing from here on but connections; the message is descriptor 0. Raises Failed."""
+    try:
+        limits.enter("qmail-qmqpc")
+        sandbox.enter(sandbox.Files(), sockets=(_socket.AF_INET, _socket.AF_INET6), tcp=True)
+    except OSError:
+        raise Failed(NO_MEMORY) from None
 
 
 def parse(line):

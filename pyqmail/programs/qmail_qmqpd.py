@@ -18,17 +18,19 @@ address. TERM ends it after the sessions under way, HUP makes it read everything
 
 Control files: none besides those. Variables: QMAILQUEUE TCP*.
 
-**Security**: reads its clients' bytes, as qmaild; they are trusted with relaying, not with anything else.
+**Security**: reads its clients' bytes, as qmaild, confined to what submitting takes; they are trusted with relaying, not with anything else.
 Listening, it is root only until its sockets are bound. Source: qmail-qmqpd(8), cr.yp.to/proto/qmqp.html.
 """
 from ..base import child, errors
 from ..base.received import Client
 from ..qmtp import classic, qmqp
+from ..queue.confined import by_itself
 
 
 def main(argv):
     if not argv:
         environ = child.environment()
+        by_itself("qmail-qmqpd")
         return classic.run(lambda: qmqp.QmqpSession(Client(environ)))
     if argv[0] == b"--listen" and argv[1:] in ([], [b"-v"]):
         from ..qmtp import server   # asyncio: never for the classic program

@@ -19,17 +19,20 @@ Control files: me rcpthosts morercpthosts.cdb databytes maxrecipients (10000 rec
 maxunknown.
 Variables: RELAYCLIENT DATABYTES QMAILQUEUE TCP*.
 
-**Security**: reads strangers' bytes, as qmaild. Listening, it is root only until its sockets are bound.
+**Security**: reads strangers' bytes, as qmaild, confined to what submitting takes. Listening, it is root only until
+its sockets are bound.
 Without control/rcpthosts nothing is relayed. Source: qmail-qmtpd(8), cr.yp.to/proto/qmtp.txt.
 """
 from ..base import child, errors
 from ..base.received import Client
 from ..qmtp import classic, qmtp
+from ..queue.confined import by_itself
 
 
 def main(argv):
     if not argv:
         environ = child.environment()
+        by_itself("qmail-qmtpd")
         return classic.run(lambda: qmtp.QmtpSession(qmtp.Policy(), Client(environ)))
     if argv[0] == b"--listen" and argv[1:] in ([], [b"-v"]):
         return listen(verbose=len(argv) > 1)

@@ -8,8 +8,9 @@ message `K` (delivered), `Z` (try later) or `D` (will never work), text and NUL.
 
 Control files: me, helohost, smtproutes, timeoutconnect, timeoutremote, moreipme. Hosts that do not
 answer are noted in queue/lock/tcpto. Exit: always 0; the report says the rest.
-**Security**: runs as qmailr; holds nothing but the message. Everything the name servers and the mail
-server say is hostile: bounded, never interpreted beyond what the protocol needs.
+**Security**: runs as qmailr; holds nothing but the message, and is confined before it asks anybody: control files,
+/etc and tcpto, and connections. Everything the name servers and the mail server say is hostile: bounded, never
+interpreted beyond what the protocol needs.
 Source: qmail-remote; RFC 5321. Started once a message, so neither `socket` nor asyncio is imported,
 and DNS only if a name must be looked up.
 """
@@ -21,6 +22,7 @@ from ..base import dns, home, netio, sig
 from ..base.clock import Clock
 from ..base.errors import Permanent, Temporary
 from ..smtp import client, remote, reports, route, tcpto
+from ..smtp.confined import confined
 
 
 def main(argv):
@@ -45,6 +47,7 @@ def deliver(host, sender, recipients):
         return reports.NO_HOME + b"\0"
     try:
         settings = remote.settings(host)
+        confined("qmail-remote")
         sock, address = reach(route.walk(host, settings.relay, settings.ours), settings.connect_timeout)
     except route.Unreachable as why:
         return why.report + b"\0"

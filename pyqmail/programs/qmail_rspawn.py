@@ -26,11 +26,11 @@ always temporary here.
 """
 import os
 import resource
-from socket import AF_INET, AF_INET6
 
-from ..base import accounts, child, dns, errors, home, ipme, limits, prot, sandbox, sig
+from ..base import accounts, child, errors, home, prot, sig
 from ..base.without import Without
 from ..smtp import reports, tcpto
+from ..smtp.confined import confined as confine
 from ..spawn import orders, wire
 from ..spawn.starter import AGAIN, guard
 
@@ -94,7 +94,7 @@ async def serve(limit, width, owner, guardian, again):
     carrier, children = Carrier(most_idle=limit), Children(guardian)
     if foreign() is None:
         carrier.warm()
-    confined = confine()
+    confined = confine("qmail-rspawn", ".")
 
     async def carry(group, message):
         if foreign() is None:
@@ -121,17 +121,6 @@ async def serve(limit, width, owner, guardian, again):
 
 def host(order):
     return order.recipient.rpartition(b"@")[2]
-
-
-def confine():
-    """Messages can be read, and what says where they go and who we are; tcpto is written. Raises OSError."""
-    try:
-        ipme.addresses()            # keeps open what tells our addresses
-    except (errors.Temporary, OSError):
-        pass                        # each delivery says so
-    limits.enter("qmail-rspawn")
-    files = {"read": (".", "/etc", home.path("bin"), *dns.PLACES), "change": (tcpto.path(),)}
-    return sandbox.Confined(files, links=(dns.RESOLV_CONF,), sockets=(AF_INET, AF_INET6), tcp=True)
 
 
 def foreign():

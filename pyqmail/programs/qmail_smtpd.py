@@ -19,8 +19,8 @@ Control files: me smtpgreeting localiphost rcpthosts morercpthosts.cdb badmailfr
 maxrecipients (10000 recipients a message) rcptcheck (1: qmail-rcptcheck is asked about recipients) maxunknown (20
 unknown recipients a connection). Variables: RELAYCLIENT DATABYTES QMAILQUEUE TCP*.
 
-**Security**: reads strangers' bytes, as qmaild. Listening, it is root only until its sockets are
-bound. Messages go to qmail-queue with the client's words in the Received line made harmless. Without
+**Security**: reads strangers' bytes, as qmaild, confined to what submitting takes. Listening, it is root only until
+its sockets are bound. Messages go to qmail-queue with the client's words in the Received line made harmless. Without
 control/rcpthosts nothing is relayed. Source: qmail-smtpd(8), tcpserver(1), rblsmtpd(1).
 """
 from ..base import errors
@@ -28,7 +28,9 @@ from ..base import errors
 
 def main(argv):
     if not argv:
+        from ..queue.confined import by_itself
         from ..smtp import classic
+        by_itself("qmail-smtpd")
         return classic.run()
     if argv[0] == b"--listen" and argv[1:] in ([], [b"-v"]):
         from ..smtp import server   # asyncio and aiosmtpd: never for the classic program

@@ -82,7 +82,7 @@ class Server:
             foreign = False         # unreadable rules admit nobody
         if foreign:
             return None
-        limits.enter("qmail-qmtpd")
+        limits.enter(self.protocol.name)
         return confined()
 
     def reload(self):

@@ -1,6 +1,8 @@
-"""What a process may still do that talks to strangers and submits their mail: the workers of SMTP, QMTP and QMQP.
-And what the queue service may."""
-from socket import AF_INET, AF_INET6, AF_UNIX
+"""What a process may still do that talks to strangers and submits their mail: the workers of SMTP, QMTP and QMQP, and
+these programs with one connection. And what the queue service may."""
+import os
+
+from _socket import AF_INET, AF_INET6, AF_UNIX      # the module `socket` costs 6 ms at start
 
 from ..base import durable, home, limits, sandbox
 from . import wire
@@ -19,6 +21,16 @@ def confined():
              "run": program(),
              "names": (home.HOME,)}         # Python looks there for our package
     return sandbox.Confined(files, sockets=(AF_UNIX, AF_INET, AF_INET6), forks=True, execs=True)
+
+
+def by_itself(program):
+    """confined(), with the limits of a program that is started for each connection. Not where mail may go to another
+    program than ours, nor for who can write into the queue without the service: root, or a private home's user. Where
+    the kernel has nothing to confine with, nothing is said: it would be said each time. Raises OSError."""
+    if b"QMAILQUEUE" in os.environb or not home.ours("qmail-queue") or os.access(home.path("queue/pid"), os.W_OK):
+        return
+    limits.enter(program)
+    confined()
 
 
 def keeper():

@@ -24,7 +24,7 @@ IDLE = 60                           # s without a byte
 LONGEST = 4096                      # bytes of a line
 LOGINS, LINES = 4, 4                # bad logins, lines before a login: with so many it ends
 WRONG = 8                           # the number of the refusal of a bad login
-EXPANDED, COMPACT, SILENT = b"login", b"clogin", b"slogin"
+LOGINS_BY = EXPANDED, COMPACT, SILENT = b"login", b"clogin", b"slogin"
 QUIT = (b"quit", b"q", b"exit")
 POSTMASTER = b"postmaster"
 GONE = 255                          # exit code when the client did not say goodbye
@@ -37,6 +37,10 @@ class Lost(Exception):
     def __init__(self, reply):
         super().__init__()
         self.reply = reply
+
+
+class Ended(Exception):
+    """The connection has ended, and all has been said."""
 
 
 class Session:
@@ -53,16 +57,19 @@ class Session:
     def run(self):
         """Serve to the end; the exit code."""
         try:
-            self.send(b"+OK ")
             if self.wait_for_login():
-                while self.command(self.line()):
-                    pass
+                self.serve()
             return 0
         except Lost as lost:
             self.send(lost.reply.line())
             return GONE
-        except (BrokenPipeError, ConnectionResetError):
+        except (Ended, BrokenPipeError, ConnectionResetError):
             return GONE
+
+    def serve(self):
+        """What comes after the login. Raises Lost."""
+        while self.command(self.line()):
+            pass
 
     # ------------------------------------------------------------ lines
 
@@ -103,7 +110,8 @@ class Session:
     # ------------------------------------------------------------ login
 
     def wait_for_login(self):
-        """True after a login, False after quit. Raises Lost."""
+        """Greet; True after a login, False after quit. Raises Lost."""
+        self.send(b"+OK ")
         failed = 0
         for _ in range(LINES):
             word, _, rest = self.line().strip().partition(b" ")
@@ -113,7 +121,7 @@ class Session:
                 return False
             if word == b"help":
                 self.send_list(HELP["login"])
-            elif word in (EXPANDED, COMPACT, SILENT):
+            elif word in LOGINS_BY:
                 refusal = self.try_login(word, rest)
                 if refusal is None:
                     return True

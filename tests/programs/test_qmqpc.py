@@ -97,6 +97,7 @@ def test_nobody_listens(monkeypatch):
 def test_a_packet_that_no_server_takes(monkeypatch):
     monkeypatch.setattr(qmqp, "LONGEST", 10)
     monkeypatch.setattr(qmqpc, "read_servers", lambda: [b"127.0.0.1"])
+    monkeypatch.setattr(qmqpc, "confine", lambda: None)         # this is the process of all tests
     monkeypatch.setattr(qmqpc, "read_message", lambda: bytearray(b"x" * 20))
     monkeypatch.setattr(qmqpc, "read_envelope", lambda: (b"s", b""))
     assert qmqpc.main([]) == 51

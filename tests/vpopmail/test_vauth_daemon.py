@@ -1,4 +1,5 @@
 """vpopmaild: its dialogue, and who may do what."""
+import contextlib
 import os
 import socket
 import threading
@@ -6,9 +7,9 @@ import threading
 import pytest
 
 from pyqmail.auth import hashes
-from pyqmail.base import cdb, maildir
+from pyqmail.base import accounts as accounts_of_roles, cdb, child, maildir, sandbox
 from pyqmail.base import home as qmailhome
-from pyqmail.vpopmail import accounts, assign, daemon, flags, home
+from pyqmail.vpopmail import accounts, assign, daemon, daemon_front, flags, home
 
 OK, MORE = b"+OK ", b"+OK+"
 
@@ -328,3 +329,83 @@ def test_nonsense_is_told_and_nothing_is_not(place):
     assert ask(ADM, b"nonsense", b"", b"user_info j:e@x", b"user_info", b"mod_user none@example.com", b"comment x", b".", b"help") [:4] == [
         b"-ERR 4.107 Invalid Command", b"-ERR 10.603 Invalid Email Address", b"-ERR 6.602 Email Address Required",
         b"-ERR 12.505 User does not exist"]
+
+
+# ---------------------------------------------------------------- run by root: two processes before the login
+
+def converse(*lines):
+    """(exit code, answers as bytes) of vpopmaild's two processes."""
+    ours, theirs = socket.socketpair()
+    ours.sendall(b"".join(line + b"\r\n" for line in lines))
+    ours.shutdown(socket.SHUT_WR)
+
+    def work():
+        ours.close()
+        return b"%d" % daemon_front.serve(theirs.fileno(), theirs.fileno(), b"192.0.2.1")
+    status, code = child.result_of(work, 10)
+    theirs.close()
+    data = b""
+    with contextlib.suppress(ConnectionResetError):     # something of what we wrote was not read
+        while piece := ours.recv(65536):
+            data += piece
+    ours.close()
+    assert status == 0
+    return int(code), data.split(b"\r\n")[:-1]
+
+
+@pytest.mark.root
+@pytest.mark.parametrize("lines", [
+    [b"quit"], [], [b"foo"] * 5, [b"slogin joe@example.com bad"] * 4, [b"slogin joe@example.com bad"] * 3, [b"x" * 9000],
+    [b"slogin joe@example.com pw"], [b"foo", b"help", b"slogin", b"slogin j:e@x pw", b"slogin joe@example.com pw", b"quit"],
+    [b"help", b"clogin joe@example.com no", b"clogin joe@example.com pw", b"help", b"user_info joe@example.com", b"quit"],
+    [b"login joe@example.com pw", b"mod_user joe@example.com", b"comment Joe"],
+    [b"login a@b.example \xff\x00c", b"login", b"quit"]])
+def test_the_two_processes_say_what_one_says(place, monkeypatch, lines):
+    monkeypatch.setattr(accounts_of_roles, "private", lambda: None)
+    two = converse(*lines)
+    monkeypatch.setattr(daemon_front.os, "geteuid", lambda: 1)
+    assert converse(*lines) == two and two[1][0] == OK
+
+
+@pytest.mark.root
+def test_strangers_talk_to_nobody_in_particular(place, monkeypatch):
+    monkeypatch.setattr(accounts_of_roles, "private", lambda: None)
+
+    def line(self):
+        try:
+            found = str(os.listdir("/"))
+        except OSError as why:
+            found = os.strerror(why.errno)
+        self.send(f"{os.getresuid()} {os.getgroups()} {sandbox.missing() or found}".encode())
+        raise daemon.Lost(daemon.Reply(3, 103))
+    monkeypatch.setattr(daemon_front.Front, "line", line, raising=False)
+    uid, gid = accounts_of_roles.ids("qmaild")
+    expected = f"{(uid, uid, uid)} {[gid]} {sandbox.missing() or 'Permission denied'}"
+    assert converse() == (255, [OK, expected.encode(), b"-ERR 3.103 Read Timeout"])
+
+
+@pytest.mark.root
+@pytest.mark.parametrize("said", [[b"+"], [b"+user_info joe@example.com\n"], [b"?quit x"], [b"?"], [b"x"],
+                                  [b"?login joe@example.com pw"], [b"?login joe@example.com pw"] * 2,
+                                  [b"?slogin joe@example.com bad"] * 20])
+def test_a_front_that_was_taken_over_gets_no_session(place, monkeypatch, said):
+    """Nor more tries than others have."""
+    monkeypatch.setattr(accounts_of_roles, "private", lambda: None)
+    try_login = daemon.Session.try_login
+
+    def run(self):
+        with contextlib.suppress(OSError):
+            for packet in said:
+                self._root.send(packet)
+                if packet.startswith(b"?"):
+                    self._root.recv(100)
+        return 0
+
+    def tried(self, *words):
+        self.send(b"tried")
+        return try_login(self, *words)
+    monkeypatch.setattr(daemon_front.Front, "run", run)
+    monkeypatch.setattr(daemon_front.Root, "try_login", tried)
+    monkeypatch.setattr(daemon.Session, "command", lambda self, line: self.send(b"reached"))
+    _, answers = converse(b"user_info joe@example.com")
+    assert b"reached" not in answers and answers.count(b"tried") <= daemon.LINES + 1
