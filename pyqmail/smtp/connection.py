@@ -115,7 +115,7 @@ class Connection:
 
     def _say_message(self):
         """The message in blocks, until the socket takes no more. The last block goes out together with the final
-        dot: a small message is one packet."""
+        dot: a small message is one packet. Only once it has been sent a reply that is here already counts."""
         session = self._session
         while session.wants is client.MESSAGE and not self._out:
             try:
@@ -127,8 +127,7 @@ class Connection:
             if not block:
                 self._write(ready + session.body_end())
                 self._waiting_since = self._loop.time()
-                self._write(session.proceed())
-                return
+                break
             self._at += len(block)
             self._ready = session.body(block)
             if ready:
@@ -136,6 +135,8 @@ class Connection:
                 if not self._out:   # a fast receiver of a big message does not stop the others
                     self._loop.call_soon(self._resume)
                 return
+        if not self._out:
+            self._write(session.proceed())
 
     def _resume(self):
         if self._session:
