@@ -12,7 +12,7 @@ import pytest
 
 from tests.peers.virtual import PASSWORD
 
-pytestmark = pytest.mark.system
+pytestmark = [pytest.mark.root, pytest.mark.system]
 
 TEXT = b"Subject: test\n\nhello\n"
 NO_MAILBOX = b"Sorry, no mailbox here by that name. (#5.1.1)"

@@ -13,7 +13,7 @@ import pytest
 
 from tests.peers.virtual import PASSWORD
 
-pytestmark = pytest.mark.system
+pytestmark = [pytest.mark.root, pytest.mark.system]
 
 CALLS = ("rename,renameat,renameat2,unlink,unlinkat,rmdir,mkdir,mkdirat,write,pwrite64,fsync,fdatasync,ftruncate,fchmod,"
          "chown,fchown,lchown,fchownat,link,linkat,symlink,copy_file_range,kill")

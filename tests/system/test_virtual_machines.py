@@ -11,7 +11,7 @@ import sys
 
 import pytest
 
-pytestmark = pytest.mark.system
+pytestmark = [pytest.mark.root, pytest.mark.system]
 
 EACH = 25                               # messages of each machine to each user
 USERS = ("joe", "ann")

@@ -10,7 +10,7 @@ import pytest
 from tests.conftest import ROOT
 from tests.peers import namespaces
 
-pytestmark = pytest.mark.system
+pytestmark = [pytest.mark.root, pytest.mark.system]
 
 SECRET = "Walk-Through-5"
 DOMAIN = "example.com"

@@ -9,7 +9,7 @@ import pytest
 
 from tests.peers.virtual import PASSWORD
 
-pytestmark = pytest.mark.system
+pytestmark = [pytest.mark.root, pytest.mark.system]
 
 READ = """
 found = []

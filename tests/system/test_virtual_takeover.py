@@ -11,7 +11,7 @@ import pytest
 from tests.conformance.replay import cdb
 from tests.conftest import ROOT
 
-pytestmark = pytest.mark.system
+pytestmark = [pytest.mark.root, pytest.mark.system]
 
 HASHES = {"secret": "$1$abcdefgh$cHJi5PXp/ki/ktXzqlk6I1", "pw": "$1$stuvwxyz$Rq.4AgU.UB71hsDVV1RRi."}
 CASES = (("vpopmail-domain", "adddomain-basic"), ("vpopmail-user", "adduser-basic"))

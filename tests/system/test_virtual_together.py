@@ -8,7 +8,7 @@ import pytest
 from tests.conformance.replay import cdb
 from tests.peers.virtual import PASSWORD
 
-pytestmark = pytest.mark.system
+pytestmark = [pytest.mark.root, pytest.mark.system]
 
 MANY = 10
 
