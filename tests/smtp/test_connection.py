@@ -7,18 +7,19 @@ from pyqmail.smtp import client
 from pyqmail.smtp.connection import Connection
 
 REPLIES = b"220 hi\r\n250 me\r\n250 sender\r\n250 recipient\r\n250 recipient, again\r\n354 go\r\n"
-LARGE = 1 << 24                     # bytes: more than a pair of sockets holds
+SIZE = 60_000                       # bytes of the message: one block, and more than the sockets hold
 
 
 def test_a_reply_too_many_does_not_end_a_message_that_is_still_on_its_way(tmp_path):
     """The server answers RCPT twice, so that its next reply but one is taken for that to the message. Until that has
     left us nothing is decided."""
     path = tmp_path / "message"
-    path.write_bytes(b"x" * (LARGE - 1) + b"\n")
+    path.write_bytes(b"x" * (SIZE - 1) + b"\n")
 
     async def converse():
         loop = asyncio.get_running_loop()
         ours, theirs = socket.socketpair()
+        ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1)
         for sock in (ours, theirs):
             sock.setblocking(False)
         fd = os.open(path, os.O_RDONLY)
@@ -35,4 +36,4 @@ def test_a_reply_too_many_does_not_end_a_message_that_is_still_on_its_way(tmp_pa
         os.close(fd)
         return session.report, bytes(heard)
     report, heard = asyncio.run(converse())
-    assert report.startswith(b"r\0K") and len(heard) > LARGE and b"x\r\n.\r\n" in heard[-20:]
+    assert report.startswith(b"r\0K") and len(heard) > SIZE and b"x\r\n.\r\n" in heard[-20:]
