@@ -1,7 +1,7 @@
 """qmail-queue: queue a mail message for delivery.
 
     qmail-queue                              message on descriptor 0, envelope on 1
-    qmail-queue --service [--follow PID]     be the queue service (started by qmail-start)
+    qmail-queue --service [--follow PID [--held]]    be the queue service (started by qmail-start)
 
 The message is read from descriptor 0 to its end, then the envelope from descriptor 1: `F` sender
 NUL, `T` recipient NUL …, NUL. Prints nothing; tells by its exit code what happened (qmail-queue(8)):
@@ -40,13 +40,13 @@ def main(argv):
 
 def serve(options):
     from ..queue import service     # threads and sockets: not for the classic program
-    follow = int(options[1]) if options[:1] == [b"--follow"] and len(options) == 2 else None
+    follow = int(options[1]) if options[:1] == [b"--follow"] and options[2:] in ([], [b"--held"]) else None
     if options and follow is None:
-        errors.say("qmail-queue: usage: qmail-queue --service [--follow PID]")
+        errors.say("qmail-queue: usage: qmail-queue --service [--follow PID [--held]]")
         return errors.PERMANENT
     if os.geteuid() == 0:
         prot.become(*accounts.ids("qmailq"), groups=[accounts.gid("nofiles")])
-    return service.serve(follow)
+    return service.serve(follow, held=len(options) > 2)
 
 
 def direct():

@@ -1,13 +1,14 @@
 """qmail-send: deliver mail messages from the queue.
 
-    qmail-send [--wide-remote]          started by qmail-start, never by hand
+    qmail-send [--queue-service] [--wide-remote]        started by qmail-start, never by hand
 
 Reads and writes, on the descriptors that qmail-start wired:
     0 log    1 2 orders to and reports from qmail-lspawn    3 4 the same, qmail-rspawn    5 6 qmail-clean
 Messages come through queue/todo (lock/trigger says when), stay in info, local and remote while they
 are delivered, and leave through qmail-clean. Signals: TERM ends, after running deliveries; ALRM makes
-everything due; HUP reads locals and virtualdomains again, and which messages are held. --wide-remote: delivery numbers and the greeting
-on 3 and 4 have two bytes (spawn/wire.py), for more than 255 remote deliveries at once.
+everything due; HUP reads locals and virtualdomains again, and which messages are held. --wide-remote: delivery
+numbers and the greeting on 3 and 4 have two bytes (spawn/wire.py), for more than 255 remote deliveries at once.
+--queue-service: 7 is at its end when there is no queue service any more, and then qmail-send ends as well.
 
 Exit: 0 after TERM or when a companion is lost; 111 if it cannot start, with a line in the log.
 
@@ -45,6 +46,7 @@ from ..spawn import wire
 
 #  channel   orders  reports
 PIPES = (("local", 1, 2), ("remote", 3, 4))
+SERVICE = 7
 ROUNDS = 64                         # steps of each kind a turn, before reports are looked at again
 SLACK = 1                           # s added to every wait for a due time
 LONGEST_WAIT = 60                   # s; then the clock is looked at: it may have been set
@@ -58,21 +60,22 @@ class CannotStart(Exception):
 
 
 def main(argv):
-    if argv not in ([], [b"--wide-remote"]):
-        errors.say("qmail-send: usage: qmail-send [--wide-remote]")
+    watched, wide = b"--queue-service" in argv, b"--wide-remote" in argv
+    if len(argv) != watched + wide:
+        errors.say("qmail-send: usage: qmail-send [--queue-service] [--wide-remote]")
         return errors.PERMANENT
     log = messages.Log(0)
     try:
         controls = start()
         channels = {name: channel(name, orders, reports, controls.concurrency[name],
-                                  2 if name == "remote" and argv else 1) for name, orders, reports in PIPES}
+                                  2 if name == "remote" and wide else 1) for name, orders, reports in PIPES}
         sandbox = confined(log)
     except Exception as why:        # descriptor 2 is a pipe to qmail-lspawn here: nobody else would tell
         text = why if isinstance(why, CannotStart) else errors.unforeseen(why)
         log.say(f"alert: cannot start: {text}".encode())
         log.flush()
         return errors.TEMPORARY
-    Sender(log, controls, channels, sandbox).run()
+    Sender(log, controls, channels, sandbox, SERVICE if watched else None).run()
     return 0
 
 
@@ -100,7 +103,7 @@ def start():
         fcntl.flock(mutex, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
         raise CannotStart("qmail-send is already running") from None
-    for fd in range(7):
+    for fd in range(8):
         try:
             os.set_inheritable(fd, False)
         except OSError:
@@ -128,10 +131,12 @@ def channel(name, orders, reports, concurrency, width):
 
 
 class Sender:
-    """The loop. Each part of the state has one owner, made here and wired to the others."""
+    """The loop. Each part of the state has one owner, made here and wired to the others. service: a descriptor that
+    is at its end when there is no queue service any more; None if there need not be one."""
 
-    def __init__(self, log, controls, channels, sandbox):
+    def __init__(self, log, controls, channels, sandbox, service=None):
         self.log, self.controls, self.channels, self.sandbox = log, controls, channels, sandbox
+        self.service = service
         self.clock = Clock()
         self.jumps = JumpDetector(self.clock)
         self.wake = Wake()
@@ -214,6 +219,8 @@ class Sender:
                 self.spawner_lost(one)
         if self.cleaner.outstanding and self.cleaner.answers in ready:
             self.cleaner.receive()
+        if self.service in ready:
+            self.service_lost()
         for pool in self.pools:
             pool.collect()
         self.todo.release()
@@ -262,6 +269,8 @@ class Sender:
                 poll.register(one.orders, select.POLLOUT)
         if self.cleaner.alive and self.cleaner.outstanding:
             poll.register(self.cleaner.answers, select.POLLIN)
+        if self.service is not None:
+            poll.register(self.service, select.POLLIN)
         if self.todo.trigger is not None and not (self.ending or self.todo.scanning or self.todo.waiting):
             poll.register(self.todo.trigger, select.POLLIN)
         return {fd for fd, _ in poll.poll(self.patience())}
@@ -346,6 +355,10 @@ class Sender:
         self.log.say(b"alert: oh no! lost spawn connection! dying...")
         one.alive = False
         self.ending = True
+
+    def service_lost(self):
+        self.log.say(b"alert: oh no! lost qmail-queue service! dying...")
+        self.service, self.ending = None, True
 
     def clean_lost(self):
         self.log.say(b"alert: oh no! lost qmail-clean connection! dying...")

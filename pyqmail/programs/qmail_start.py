@@ -8,7 +8,8 @@ qmail-send. `aliasempty` is the delivery instruction for users without a .qmail 
 which `rc` sets; if they are not there everything ends with 111, silently.
 
 The queue service (see qmail-queue) is started beside them, as nobody's child, and ends with
-qmail-send; its complaints go to the same log.
+qmail-send; its complaints go to the same log. The service holds one end of a pipe and qmail-send, if it is
+pyqmail's, the other.
 
 Exit codes: 111 cannot start; otherwise those of qmail-send.
 
@@ -42,8 +43,7 @@ def main(argv):
     qmail = accounts.gid("qmail")
     prot.as_root_with(qmail)
     log = start_logger(logger) if logger else 1
-    if home.ours("qmail-queue"):
-        start_queue_service(log)
+    service = start_queue_service(log) if home.ours("qmail-queue") else None
 
     to_lspawn, from_lspawn = os.pipe(), os.pipe()
     to_rspawn, from_rspawn = os.pipe(), os.pipe()
@@ -54,11 +54,12 @@ def main(argv):
     start([b"qmail-clean"], {0: to_clean[0], 1: from_clean[1]}, "qmailq", qmail)
 
     environment = child.environment()
+    watched = service is not None and ours_is_found("qmail-send")
     prot.become(accounts.uid("qmails"), qmail)
     child.place({0: log, 1: to_lspawn[1], 2: from_lspawn[0], 3: to_rspawn[1], 4: from_rspawn[0],
-                 5: to_clean[1], 6: from_clean[0]})
+                 5: to_clean[1], 6: from_clean[0], **({7: service} if watched else {})})
     try:
-        child.execute([b"qmail-send", *(b"--wide-remote",)[:wide]], environment)
+        child.execute([b"qmail-send", *(b"--queue-service",)[:watched], *(b"--wide-remote",)[:wide]], environment)
     except OSError:
         return CANNOT
 
@@ -87,15 +88,19 @@ def start_logger(argv):
 
 
 def start_queue_service(log):
-    """The queue service as no child of ours (qmail-send waits for children it knows), following our pid."""
+    """The queue service as no child of ours (qmail-send waits for children it knows), following our pid. Returns a
+    descriptor that is at its end when there is no service any more."""
     program, pid = os.fsencode(home.program("qmail-queue")), os.getpid()
+    alive, held = os.pipe()
 
     def between():
         null = os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC)
-        child.start(program, [program, b"--service", b"--follow", b"%d" % pid], {0: null, 1: log, 2: log},
-                    failed=CANNOT, prepare=become_qmailq)
+        child.start(program, [program, b"--service", b"--follow", b"%d" % pid, b"--held"],
+                    {0: null, 1: log, 2: log, 3: held}, failed=CANNOT, prepare=become_qmailq)
     if child.wait(child.fork(between)):
         raise errors.Temporary("unable to start the queue service")
+    os.close(held)
+    return alive
 
 
 def become_qmailq():

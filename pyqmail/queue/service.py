@@ -8,8 +8,9 @@ the caller is comes from the kernel (SO_PEERCRED).
 Two processes: a guardian that owns the listening socket and starts the worker again should it
 ever die, and the worker (worker.py). The guardian forks and has no threads; the worker has threads and
 never forks. A worker whose guardian dies finishes what it has; if the
-service follows qmail-send it starts another one first. A second service for the same home waits
-for the first one's lock and then takes over.
+service follows qmail-send it starts another one first. If both die at once, qmail-send sees it by the
+pipe that every process of the service holds, and ends; who starts it again starts a service as well. A second service
+for the same home waits for the first one's lock and then takes over.
 """
 import fcntl
 import os
@@ -22,11 +23,14 @@ from . import wire
 from .confined import keeper
 from .worker import Worker
 
+HELD = 3                            # the descriptor of that pipe
 QUEUE_TRIES = 300                   # times 0.1 s until a missing queue/ is an error
 
 
-def serve(follow=None):
-    """Be the service until SIGTERM, or until process `follow` is gone. Returns the exit status."""
+def serve(follow=None, held=False):
+    """Be the service until SIGTERM, or until process `follow` is gone. held: HELD is open. Returns the exit status."""
+    if held:
+        os.set_inheritable(HELD, False)
     enter_queue()
     keeper()
     os.umask(0o033)
@@ -48,7 +52,8 @@ def serve(follow=None):
     while True:
         if not worker:
             time.sleep(max(0, started + 1 - time.monotonic()))
-            worker, started = start_worker(listener, follow, (lock, *watched, wake_writer)), time.monotonic()
+            worker = start_worker(listener, follow, (lock, *watched, wake_writer), held)
+            started = time.monotonic()
         ready = select.select(watched, [], [], 60)[0]
         if wake_reader in ready:
             sig.drain(wake_reader)
@@ -121,8 +126,8 @@ def unlink(listener):
     listener.close()
 
 
-def start_worker(listener, follow, guardians):
-    """Fork the worker; returns its pid. `guardians`: the descriptors it has no business with, above all the
+def start_worker(listener, follow, guardians, held):
+    """Fork the worker; returns its pid. follow, held: see serve(). `guardians`: the descriptors it has no business with, above all the
     lock, which must not outlive the guardian."""
     guardian = os.getpid()
     sig.block(sig.TERM)             # one that comes now would reach the guardian's handler in the worker, and be lost
@@ -138,7 +143,7 @@ def start_worker(listener, follow, guardians):
             worker = Worker(listener, guardian)
             worker.run()
             if follow and os.getppid() != guardian:
-                start_successor(follow)
+                start_successor(follow, held)
             worker.finish()
         except Exception as why:    # the guardian starts another
             errors.say("alert: qmail-queue service: ", errors.unforeseen(why))
@@ -148,13 +153,14 @@ def start_worker(listener, follow, guardians):
         sig.unblock(sig.TERM)
 
 
-def start_successor(follow):
+def start_successor(follow, held):
     """The guardian is dead and nobody else would notice: another service, in place of it and us."""
     program = os.fsencode(home.program("qmail-queue"))
     null = os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC)
     errors.say("warning: qmail-queue service guardian died, starting another")
     try:
-        child.spawn(program, [program, b"--service", b"--follow", b"%d" % follow], {0: null, 1: 1, 2: 2})
+        child.spawn(program, [program, b"--service", b"--follow", b"%d" % follow, *(b"--held",)[:held]],
+                    {0: null, 1: 1, 2: 2, **({HELD: HELD} if held else {})})
     except OSError as why:
         errors.say("alert: qmail-queue service: unable to start another: ", errors.text(why))
     os.close(null)

@@ -104,8 +104,8 @@ def test_where_they_stand(everybody, mail, person):
 def test_what_the_delivery_side_holds(everybody):
     [send], [lspawn], [guardian], [rspawn], [clean] = (everybody[name] for name in (
         "qmail-send", "lspawn", "rguardian", "qmail-rspawn", "qmail-clean"))
-    assert [send.fds[fd] for fd in range(7)] == ["pipe"] * 7
-    holds(send, *["pipe"] * 9, "queue/lock/sendmutex", "queue", "queue/lock/trigger", "run/qmail-send",
+    assert [send.fds[fd] for fd in range(8)] == ["pipe"] * 8
+    holds(send, *["pipe"] * 10, "queue/lock/sendmutex", "queue", "queue/lock/trigger", "run/qmail-send",
           "run/qmail-send/hands")
     assert (lspawn.fds[0], lspawn.fds[1], lspawn.fds[2]) == ("pipe", "pipe", NULL)
     warm = everybody["warm"]
@@ -127,8 +127,8 @@ def test_what_the_queue_service_holds(everybody):
     [guardian], [worker] = everybody["guardian"], everybody["service"]
     for process in (guardian, worker):
         assert [process.fds[fd] for fd in range(3)] == [NULL, LOG, LOG]
-    holds(guardian, NULL, LOG, LOG, "pipe", "pipe", "[pidfd]", "run/qmail-queue/lock", sockets=1)
-    holds(worker, NULL, LOG, LOG, "pipe", "pipe", EVENTS, sockets=1)
+    holds(guardian, NULL, LOG, LOG, *["pipe"] * 3, "[pidfd]", "run/qmail-queue/lock", sockets=1)
+    holds(worker, NULL, LOG, LOG, *["pipe"] * 3, EVENTS, sockets=1)
 
 
 def test_what_the_smtp_side_holds(everybody):

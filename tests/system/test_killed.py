@@ -14,7 +14,7 @@ def mail(own_mail):
     return own_mail
 
 
-ALONE = ("qmailctl", "qmail-queue")     # nobody is there to start these again if all of them go at once
+ALONE = ("qmailctl",)               # nobody is there to start it again
 VICTIMS = {
     "qmail-send": lambda mail: mail.processes("qmail-send"),
     "qmail-lspawn": lambda mail: [process for process in mail.processes("qmail-lspawn") if process.uid == 0],
@@ -24,6 +24,7 @@ VICTIMS = {
     "qmail-clean": lambda mail: mail.processes("qmail-clean"),
     "queue worker": lambda mail: mail.service()[1:],
     "queue guardian": lambda mail: mail.service()[:1],
+    "the queue service": lambda mail: mail.service(),
     "an SMTP worker": lambda mail: mail.workers("qmail-smtpd")[:1],
     "qmail-smtpd": lambda mail: mail.processes("qmail-smtpd")[:1],
     "the loggers": lambda mail: mail.processes("qmail-log"),
