@@ -127,8 +127,8 @@ def unlink(listener):
 
 
 def start_worker(listener, follow, guardians, held):
-    """Fork the worker; returns its pid. follow, held: see serve(). `guardians`: the descriptors it has no business with, above all the
-    lock, which must not outlive the guardian."""
+    """Fork the worker; returns its pid. follow, held: see serve(). `guardians`: the descriptors it has no business
+    with, above all the lock, which must not outlive the guardian."""
     guardian = os.getpid()
     sig.block(sig.TERM)             # one that comes now would reach the guardian's handler in the worker, and be lost
 
