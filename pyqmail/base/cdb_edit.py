@@ -67,10 +67,13 @@ class Editor:
         self._write((hashed & 255) * PAIR.size, PAIR.pack(place, len(grown)))
 
     def change(self, key, value):
-        """Let `key` have another value; None takes it away. For a copy only. False if it is not there."""
+        """Let `key` have another value; None takes it away. For a copy only. False if it is not there. Of several
+        records the one that look-ups find: slots are gone through as they do it."""
         hashed = hash_of(key)
         table, slots = self._table(hashed)
-        for number, (found, place) in enumerate(self._slots(table, slots)):
+        entries = self._slots(table, slots)
+        for number in ((number + (hashed >> 8)) % slots for number in range(slots)):
+            found, place = entries[number]
             if found == hashed and place and self._key_at(place, len(key)) == key:
                 # what is taken away keeps its slot, or others behind it would be lost: with a hash of another table
                 entry = (hashed ^ 1, place) if value is None else (hashed, self._append(record(key, value)))

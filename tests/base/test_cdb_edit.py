@@ -45,6 +45,18 @@ def test_hashes_are_those_of_the_library():
     assert all(cdb_edit.hash_of(key) == djb_hash(key) for key in (b"", b"a", b"postmaster", bytes(range(256))))
 
 
+def test_of_several_records_the_one_that_look_ups_find(tmp_path):
+    """Its slot is the last of four, so that the second record's is the first."""
+    key = next(key for key in (b"n%d" % number for number in range(100)) if cdb_edit.hash_of(key) >> 8 & 3 == 3)
+    path = database(tmp_path / "x", [(key, b"1"), (key, b"2")])
+    with Open(path) as editor:
+        assert editor.change(key, b"3")
+    assert cdb.find(path, key) == b"3"
+    with Open(path) as editor:
+        assert editor.change(key, None)
+    assert cdb.find(path, key) == b"2"
+
+
 @settings(max_examples=40, deadline=None)
 @given(strategies.lists(strategies.tuples(NAMES, strategies.one_of(strategies.none(), strategies.binary(max_size=20)))))
 def test_as_a_dictionary(tmp_path_factory, changes):
