@@ -75,7 +75,7 @@ def network(ip):
     import socket                   # only clients with IPv6
     try:
         return socket.inet_pton(socket.AF_INET6, ip.decode("ascii"))[:2 * GROUPS]
-    except (OSError, UnicodeDecodeError):
+    except (OSError, ValueError):       # no ASCII, a NUL
         return ip
 
 

@@ -54,6 +54,11 @@ def test_by_address_whoever_it_is(place):
     assert attempt(b"joe", b"secret", IP) == "too many" and attempt(b"joe", b"secret", b"192.0.2.8") is True
 
 
+@pytest.mark.parametrize("ip", [b"::\0", b":\xff", b"fe80::1%eth0"])
+def test_what_is_no_address_is_counted_as_it_is(place, ip):
+    assert [attempt(name, b"bad", ip) for name in (b"ann", b"bob", b"cal")] == [False, False, "too many"]
+
+
 def test_a_good_login_counts_for_nothing(place):
     assert [attempt(b"joe", b"secret", IP) for _ in range(4)] == [True] * 4
     assert not os.path.exists(failures.path())
