@@ -1,9 +1,9 @@
 """One message's life, cut short at one system call of one program, and what became of the message.
 
-A Place is an installation of its own with two people and a mail host far away. A trial sends one numbered
-message to a reader with a Maildir, to an address whose program refuses it and to the host; somewhere on
-the way one process dies, or one call fails; the service manager starts again what died; when
-nothing moves any more everything is counted. What was acknowledged must be there: one copy in the
+A Place is an installation of its own with two people, a virtual user and a mail host far away. A trial sends a numbered
+message, or several at once, to a reader with a Maildir, to an address whose program refuses it, to the virtual user and
+to the host; somewhere on the way one process dies, or one call fails; the service manager starts again what died; when
+nothing moves any more everything is counted. What was acknowledged must be there: one copy in each
 Maildir, the bounce with its reason in the sender's, and a copy at the host (at least: the protocol
 cannot do better).
 """
@@ -11,100 +11,105 @@ import contextlib
 import os
 import poplib
 import re
-import select
 import signal
 import smtplib
 import socket
 import subprocess
-import sys
+import threading
 import time
 
 from pyqmail.queue import check
-from tests.peers.smtp_host import Host
+from pyqmail.qmtp import wire
+from tests.death.roles import OWN, ROLES, uid_of
+from tests.death.watch import Trace
+from tests.peers.ports import free_port
+from tests.peers.smtp_host import EHLO, Host
 
-TRACER = os.path.join(os.path.dirname(os.path.abspath(__file__)), "tracer.py")
 LIFE = 20                           # s for a life that nobody disturbs
 # A program's text that sh cannot open or read: it says "for good" then, or, taking an error for the end, "done".
 UNREADABLE = r"(openat|p?read\w*) HOME/bin/"
-OWN = "{home}/(pyqmail|queue|control|users)|/lib/python3|/home/|[0-9]+/[0-9]+"
 REASON = "This address refuses all mail."
 AFTER_ERROR = 0.5                   # s that the tracer stays: the call has failed, life may go on
 PATIENCE = 60                       # s after a death until all must be accounted for
-NUDGE = 3                           # s; then qmail-send is started again rather than wait for its 123 s
+NUDGE = 2                           # s; then qmail-send is started again rather than wait for its 123 s
+GATHER = 5                          # s that several messages may take to be where they are waited for
+SEVERAL = 4
+LARGE = 40_000                      # bytes: too large for one packet to the queue service
 WRAPPER = "#!/bin/sh\nexec {home}/bin/{name}.own \"$@\"\n"
+EVERYWHERE = ("Maildir", "bounce", "host", "virtual")
+ONCE = ("Maildir", "virtual")
+PIPELINING = b"250-host\r\n250 PIPELINING"
 
 
-class Trace:
-    """tests/death/tracer.py on some processes, as a context manager. hit: the call at which it struck;
-    calls: how many were counted; log: all of them, afterwards, if asked for."""
+class Message:
+    """number: in its text. where: the places it is sent to, of EVERYWHERE. answer: what the client was told, "" if
+    nothing. copies: afterwards, {place: how many}."""
 
-    def __init__(self, pids, *options):
-        self.words = [sys.executable, "-IS", TRACER, *map(str, options), *map(str, pids)]
-        self.hit, self.calls, self.log, self._rest = None, 0, [], b""
+    def __init__(self, number, where):
+        self.number, self.where, self.answer, self.copies = number, where, "", {}
 
-    def __enter__(self):
-        self.process = subprocess.Popen(self.words, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-        while not self._take(10):
-            assert self.process.poll() is None, "the tracer did not start"
-        return self
+    @property
+    def acknowledged(self):
+        return self.answer == "250"
 
-    def __exit__(self, *_):
-        self.process.stdin.close()
-        while self._take(10) is not None:
-            pass
-        self.process.wait()
+    @property
+    def mark(self):
+        return b"\nnumber %d." % self.number
 
-    def struck(self, seconds=0):
-        """True once the call has come; waits so long for it."""
-        if self.hit is None:
-            self._take(seconds)
-        return self.hit is not None
-
-    def _take(self, seconds):
-        """Whether "ready" was among the lines that came; None at the end."""
-        if not select.select([self.process.stdout], [], [], seconds)[0]:
-            return False
-        data = os.read(self.process.stdout.fileno(), 1 << 20)
-        *lines, self._rest = (self._rest + data).split(b"\n")
-        ready = False
-        for line in lines:
-            word, _, rest = line.decode().partition(" ")
-            if word == "ready":
-                ready = True
-            elif word == "hit":
-                self.hit = rest
-            elif word == "call":
-                self.log.append(rest)
-            elif word == "calls":
-                self.calls = int(rest)
-        return ready if data else None
+    def text(self, size=0, end=b"\n"):
+        lines = b"Subject: death\n\nnumber %d.\n" % self.number + b"%078d\n" % 0 * (size // 79)
+        return lines.replace(b"\n", end)
 
 
 class Result:
-    """What a trial found. problems: each a loss or something stuck; copies: in the Maildir, of bounces, at the
-    host; answer: what the client was told ("" if nothing)."""
+    """What a trial found. problems: each a loss or something stuck; answers: what the clients were told; copies: of
+    each message."""
 
     def __init__(self, role, at, error):
         self.role, self.at, self.error = role, at, error
-        self.hit, self.calls, self.acknowledged, self.answer, self.copies = None, 0, False, "", (0, 0, 0)
-        self.problems, self.notes, self.log = [], [], []
+        self.hit, self.calls, self.log, self.same = None, 0, [], []
+        self.acknowledged, self.answers, self.copies = 0, [], []
+        self.problems, self.notes = [], []
 
     def __str__(self):
         what = f"{self.role} at {self.at} ({self.hit}){' ' + self.error if self.error else ''}"
-        return f"{what}: {'; '.join(self.problems)} [copies {self.copies}, answer {self.answer!r}]"
+        return f"{what}: {'; '.join(self.problems)} [copies {self.copies}, answers {self.answers}]"
+
+
+def texts(maildir):
+    """The messages in a Maildir, as bytes."""
+    found = []
+    for part in ("new", "cur"):
+        for name in sorted(os.listdir(f"{maildir}/{part}")):
+            with contextlib.suppress(FileNotFoundError), open(f"{maildir}/{part}/{name}", "rb") as f:
+                found.append(f.read())
+    return found
+
+
+def empty(maildir):
+    for part in ("new", "cur", "tmp"):
+        for name in os.listdir(f"{maildir}/{part}"):
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(f"{maildir}/{part}/{name}")
 
 
 class Place:
-    """mail: the running installation (tests/system). people: makes one. It may be broken in any way."""
+    """mail: the running installation (tests/system). people: makes one. virtual: (address, Maildir) of a virtual user
+    of it, or None. It may be broken in any way."""
 
-    def __init__(self, mail, people):
-        self.mail, self.home = mail, mail.home
+    def __init__(self, mail, people, virtual=None):
+        self.mail, self.home, self.virtual = mail, mail.home, virtual
         self.reader, self.sender = people(), people()
         self.sender.file(".qmail-none-default", f"|echo {REASON}; exit 100\n")
-        self.host = Host().__enter__()
+        self.host = Host(**{EHLO: PIPELINING}).__enter__()
         self.number, self.owned = 0, check.owners()
+        self.ports = {"smtp": mail.system.smtp, "qmtp": free_port(), "qmqp": free_port()}
         mail.control("smtproutes", f"far.test:[127.0.0.1]:{self.host.port}")
-        mail.control("tcp.smtp", '127.:allow,RELAYCLIENT=""')
+        mail.control("concurrencyremote", "2")
+        for name, port in self.ports.items():
+            mail.control(f"tcp.{name}", '127.:allow,RELAYCLIENT=""')
+            if name != "smtp":
+                mail.control(f"{name}listen", f"127.0.0.1:{port}")
         mail.ctl("cdb")
         mail.restart()
 
@@ -114,19 +119,21 @@ class Place:
     # ------------------------------------------------------------ processes
 
     def pids(self, role):
-        found = ROLES[role].pids(self)
-        self.mail.wait(lambda: found or (self.warm_up(), found.extend(ROLES[role].pids(self)), found)[2])
+        find = role.pids
+        found = find(self)
+        self.mail.wait(lambda: found or (self.warm_up(), found.extend(find(self)), found)[2])
         return [process.pid for process in found]
 
     def warm_up(self):
         """A life without anything: every process that is made for the first message is there."""
         self.up()
-        self.send()
-        self.recover(Result("nobody", 0, None))
+        result = Result("nobody", 0, None)
+        self.recover(result, [self.smtp(self.message())])
+        assert not result.problems, result
 
     def up(self):
         """Wait until qmail-send takes signals, the queue service answers and SMTP greets."""
-        self.mail.wait(lambda: self.sender_process() and self.greeted() and self.mail.service(), 60)
+        self.mail.wait(lambda: self.sender_process() and all(map(self.answers, self.ports)) and self.mail.service(), 60)
 
     def sender_process(self):
         """qmail-send, if it is up to signals; None."""
@@ -138,10 +145,11 @@ class Place:
                 return pid
         return None
 
-    def greeted(self):
+    def answers(self, name):
+        """A server takes connections, and SMTP greets."""
         try:
-            with socket.create_connection(("127.0.0.1", self.mail.system.smtp), 5) as s:
-                return s.recv(3) == b"220"
+            with socket.create_connection(("127.0.0.1", self.ports[name]), 5) as s:
+                return name != "smtp" or s.recv(3) == b"220"
         except OSError:
             return False
 
@@ -162,125 +170,220 @@ class Place:
 
     # ------------------------------------------------------------ a life
 
-    def send(self):
-        """One message by SMTP: what the last reply was ("" for none)."""
-        self.number += 1
-        text = b"Subject: death\r\n\r\nnumber %d.\r\n" % self.number
-        recipients = self.reader.address, f"{self.sender.name}-none-{self.number}@localhost", "joe@far.test"
-        try:
-            with smtplib.SMTP("127.0.0.1", self.mail.system.smtp, timeout=30, local_hostname="client.test") as smtp:
-                try:
-                    smtp.sendmail(self.sender.address, recipients, text)
-                except smtplib.SMTPRecipientsRefused as why:
-                    return " ".join(str(code) for code, _ in why.recipients.values())
-                except smtplib.SMTPResponseException as why:
-                    return f"{why.smtp_code} {why.smtp_error.decode()}"
-                return "250"
-        except smtplib.SMTPResponseException as why:
-            return f"{why.smtp_code} {why.smtp_error.decode()}"
-        except (OSError, smtplib.SMTPException):
-            return ""
+    def trial(self, name, at=0, error=None, log=False, call=None):
+        """One life during which role `name` dies at its call number `at` (0: never), or that call fails with `error`.
+        call: only calls that this pattern finds something in count."""
+        role, result = ROLES[name], Result(name, at, error)
+        options = [*(("--at", at) if at else ()), *(("--error", error) if error else ()), *(("--log",) if log else ()),
+                   *(("--new",) if role.new else ()), *(("--own",) if role.own else ()),
+                   *(("--together",) if role.together else ())]
+        if call or error and role.executed:
+            options += ("--call", call or OWN.format(home=self.home, homes="/home/"))
+        self.up()
+        with self.exchanged(*role.cold):
+            getattr(self, role.life)(role, result, options)
+        return result
 
-    def program(self, begin):
-        """One message by bin/qmail-queue, run by root; begin(pid) is called before it does anything."""
+    def message(self, *where):
         self.number += 1
-        recipients = self.reader.address, f"{self.sender.name}-none-{self.number}@localhost", "joe@far.test"
-        message, envelope = os.pipe(), os.pipe()
-        process = subprocess.Popen(["/bin/sh", "-c", 'read go && exec "$0" <"$1"', f"{self.home}/bin/qmail-queue",
-                                    f"/dev/fd/{message[0]}"],
-                                   stdin=subprocess.PIPE, stdout=envelope[0], pass_fds=(message[0],))
-        os.close(message[0])
-        os.close(envelope[0])
-        with begin(process.pid) as trace:
-            process.stdin.write(b"\n")
-            process.stdin.close()
-            for pipe, data in ((message[1], b"Subject: death\n\nnumber %d.\n" % self.number),
-                               (envelope[1], b"F%b\0" % self.sender.address.encode()
-                                + b"".join(b"T%b\0" % recipient.encode() for recipient in recipients) + b"\0")):
-                with contextlib.suppress(BrokenPipeError):
-                    os.write(pipe, data)
+        return Message(self.number, [place for place in where or EVERYWHERE if place != "virtual" or self.virtual])
+
+    def recipients(self, message):
+        addresses = {"Maildir": self.reader.address, "bounce": f"{self.sender.name}-none-{message.number}@localhost",
+                     "host": "joe@far.test", "virtual": self.virtual and self.virtual[0]}
+        return [addresses[place] for place in message.where]
+
+    def smtp(self, message, size=0, ready=lambda: None):
+        """Send it; ready() is called before it is complete. Returns the message with its answer."""
+        try:
+            with smtplib.SMTP("127.0.0.1", self.ports["smtp"], timeout=30, local_hostname="client.test") as smtp:
+                smtp.ehlo()
+                smtp.mail(self.sender.address)
+                codes = [smtp.rcpt(recipient) for recipient in self.recipients(message)]
+                code, text = next((pair for pair in codes if pair[0] != 250), (250, b""))
+                if code == 250:
+                    ready()
+                    code, text = smtp.data(message.text(size, b"\r\n"))
+                message.answer = "250" if code == 250 else f"{code} {text.decode()}" if code > 0 else ""
+        except smtplib.SMTPResponseException as why:
+            if not message.answer and why.smtp_code > 0:
+                message.answer = f"{why.smtp_code} {why.smtp_error.decode()}"
+        except (OSError, smtplib.SMTPException):
+            pass
+        return message
+
+    def one(self, role, result, options, send):
+        """send() while the role's processes are traced."""
+        with self.unsupervised(), Trace(self.pids(role), *options) as trace:
+            if role.first:
+                self.mail.kill(*role.first(self))
+            sent = send()
+            end = time.monotonic() + LIFE
+            while time.monotonic() < end and not trace.struck(0.01) and not self.over():
+                pass
+            if trace.struck() and result.error:
+                self.over(AFTER_ERROR)
+            elif trace.struck():
+                self.look(result)
+        self.note(result, trace)
+        self.recover(result, sent)
+
+    def by_smtp(self, role, result, options):
+        self.one(role, result, options, lambda: [self.smtp(self.message())])
+
+    def large(self, role, result, options):
+        self.one(role, result, options, lambda: [self.smtp(self.message("Maildir", "host", "virtual"), LARGE)])
+
+    def several(self, role, result, options):
+        """Several messages that come to the role's processes in one go."""
+        messages = [self.message("Maildir", "host") for _ in range(SEVERAL)]
+        frozen = role.frozen(self)
+
+        def send():
+            begin = threading.Barrier(SEVERAL)
+
+            def ready():
+                with contextlib.suppress(threading.BrokenBarrierError):
+                    begin.wait(GATHER)
+            threads = [threading.Thread(target=self.smtp, args=(message, 0, ready)) for message in messages]
+            for thread in threads:
+                thread.start()
+            end, waiting = time.monotonic() + GATHER, threading.Thread.is_alive
+            while self.at_the_door() < SEVERAL and any(map(waiting, threads)) and time.monotonic() < end:
+                time.sleep(0.01)
+            for process in frozen:
+                os.kill(process.pid, signal.SIGCONT)
+            for thread in threads:
+                thread.join()
+            return messages
+        self.pids(role)                 # those that are made for the first message are there
+        with self.mail.stopped(*frozen):
+            self.one(role, result, options, send)
+
+    def at_the_door(self):
+        """Connections to the queue service that it has not taken, or not dealt with."""
+        with open("/proc/net/unix", encoding="utf-8", errors="replace") as f:
+            return sum(f"{self.home}/run/qmail-queue/socket" in line for line in f) - 1
+
+    def qmtp(self, role, result, options):
+        def packet(message):
+            text = wire.netstring(b"\n" + message.text())
+            recipients = b"".join(wire.netstring(address.encode()) for address in self.recipients(message))
+            return text + wire.netstring(self.sender.address.encode()) + wire.netstring(recipients)
+        self.one(role, result, options, lambda: [self.converse("qmtp", packet, self.message())])
+
+    def qmqp(self, role, result, options):
+        def packet(message):
+            parts = message.text(), self.sender.address.encode(), *map(str.encode, self.recipients(message))
+            return wire.netstring(b"".join(map(wire.netstring, parts)))
+        self.one(role, result, options, lambda: [self.converse("qmqp", packet, self.message())])
+
+    def converse(self, name, packet, message):
+        """Send a packet; the message with its answer, as SMTP would have put it."""
+        said = b""
+        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", self.ports[name]), 30) as sock:
+            sock.sendall(packet(message))
+            sock.shutdown(socket.SHUT_WR)
+            while data := sock.recv(65536):
+                said += data
+        letters = re.findall(rb"\d+:([KZD])", said)
+        if len(letters) == (len(message.where) if name == "qmtp" else 1):
+            message.answer = {b"K": "250", b"Z": "451", b"D": "554"}[max(letters, key=b"KZD".index)]
+        return message
+
+    # ------------------------------------------------------------ lives of programs that are started for a message
+
+    def queue_by_root(self, role, result, options):
+        message = self.message()
+        self.program(result, options, message, ["qmail-queue"], 0, self.envelope(message))
+
+    def queue_by_user(self, role, result, options):
+        message = self.message()
+        self.program(result, options, message, ["qmail-queue"], self.sender.uid, self.envelope(message))
+
+    def sendmail(self, role, result, options):
+        message = self.message()
+        words = ["sendmail", "-f", self.sender.address, "--", *self.recipients(message)]
+        self.program(result, options, message, words, self.sender.uid)
+
+    def envelope(self, message):
+        return (b"F%b\0" % self.sender.address.encode()
+                + b"".join(b"T%b\0" % recipient.encode() for recipient in self.recipients(message)) + b"\0")
+
+    def program(self, result, options, message, words, uid, envelope=None):
+        """Run a program as `uid` that reads the message on descriptor 0, and the envelope on 1 if there is one."""
+        text, addresses = os.pipe(), os.pipe()
+        command = [f"{self.home}/bin/{words[0]}", *words[1:]]
+        process = subprocess.Popen(["/bin/sh", "-c", 'kill -STOP $$; exec "$0" "$@"', *command], stdin=text[0],
+                                   stdout=addresses[0] if envelope else subprocess.DEVNULL,
+                                   stderr=subprocess.DEVNULL, user=uid, group=uid, extra_groups=[])
+        os.close(text[0])
+        os.close(addresses[0])
+        os.waitpid(process.pid, os.WUNTRACED)
+        with Trace([process.pid], *options) as trace:
+            os.kill(process.pid, signal.SIGCONT)
+            for pipe, data in ((text[1], message.text()), (addresses[1], envelope)):
+                if data:
+                    with contextlib.suppress(BrokenPipeError):
+                        os.write(pipe, data)
                 os.close(pipe)
             status = process.wait()
             trace.struck(0)
-        return trace, "250" if status == 0 else f"exit {status}"
-
-    def trial(self, role, at=0, error=None, log=False, call=None):
-        """One life during which `role` dies at its call number `at` (0: never), or that call fails with `error`.
-        call: only calls that this pattern finds something in count."""
-        result = Result(role, at, error)
-        self.up()
-        options = [*(("--at", at) if at else ()), *(("--error", error) if error else ()), *(("--log",) if log else ()),
-                   *(("--new",) if ROLES[role].new else ())]
-        if call or error and ROLES[role].cold:
-            options += ("--call", call or OWN.format(home=self.home))
-        if ROLES[role].life == "program":
-            trace, result.answer = self.program(lambda pid: Trace([pid], *options))
-        elif ROLES[role].life == "pop3":
-            return self.session(result, options)
-        else:
-            with self.unsupervised(), Trace(self.pids(role), *options) as trace:
-                result.answer = self.send()
-                end = time.monotonic() + LIFE
-                while time.monotonic() < end and not trace.struck(0.01) and not self.over():
-                    pass
-                if trace.struck() and error:
-                    self.over(AFTER_ERROR)
-                elif trace.struck():
-                    self.look(result)
+        message.answer = "250" if status == 0 else f"exit {status}"
         self.note(result, trace)
-        result.acknowledged = result.answer == "250"
-        self.recover(result)
-        return result
+        self.recover(result, [message])
 
-    def session(self, result, options):
-        """The second kind of life: two messages in the Maildir, one of them read and deleted by POP3."""
+    # ------------------------------------------------------------ a life at the other end
+
+    def pop3(self, role, result, options):
+        """Two messages in the Maildir, one of them read and deleted by POP3."""
         self.number += 1
         for word in ("kept", "read"):
             self.put(f"1000000{len(word)}.{word}.host", f"Subject: {word}\n\nnumber {self.number}.\n")
-        with Trace(self.pids(result.role), *options) as trace:
+        with Trace(self.pids(role), *options) as trace:
             with contextlib.suppress(OSError, poplib.error_proto):
                 mailbox = poplib.POP3("127.0.0.1", self.mail.system.pop3, timeout=20)
                 mailbox.user(self.reader.name)
                 mailbox.pass_(self.reader.password)
-                texts = [b"\n".join(mailbox.retr(number)[1]) for number in (1, 2)]
-                mailbox.dele(1 + [b"Subject: read" in text for text in texts].index(True))
-                result.answer = mailbox.quit()[:3].decode()
+                read = [b"\n".join(mailbox.retr(number)[1]) for number in (1, 2)]
+                mailbox.dele(1 + [b"Subject: read" in text for text in read].index(True))
+                result.answers = [mailbox.quit()[:3].decode()]
             trace.struck(0)
         self.note(result, trace)
-        result.acknowledged = result.answer == "+OK"
-        left = [b"Subject: kept" in text for text in self.reader.messages()]
-        result.copies = left.count(True), left.count(False), 0
+        result.acknowledged = int(result.answers == ["+OK"])
+        left = [b"Subject: kept" in text for text in texts(f"{self.reader.home}/Maildir")]
+        result.copies = [{"kept": left.count(True), "deleted": left.count(False)}]
         if left.count(True) != 1:
             result.problems.append("lost what was not deleted")
         if result.acknowledged and left.count(False) or left.count(False) > 1:
             result.problems.append("what was deleted is there")
         self.tidy(result)
-        return result
 
     def put(self, name, text):
         """A message of the reader's, an old one."""
         path = f"{self.reader.home}/Maildir/new/{name}"
         with open(path, "w", encoding="ascii") as f:
             f.write(text)
-        os.chown(path, proc_uid(self.reader.name), -1)
+        os.chown(path, uid_of(self.reader.name), -1)
         os.utime(path, (1e9, 1e9))
 
+    # ------------------------------------------------------------ what was seen
+
     def note(self, result, trace):
-        result.calls, result.log = trace.calls, [self.plain(call) for call in trace.log]
+        result.calls, result.log, result.same = trace.calls, [self.plain(call) for call in trace.log], trace.same
         result.hit = trace.hit and self.plain(trace.hit)
 
     def plain(self, call):
         """A call without what differs from life to life."""
-        for place, word in ((self.home, "HOME"), (self.reader.home, "~"), (self.sender.home, "~")):
+        virtual = ((self.virtual[1], "~virtual/Maildir"),) if self.virtual else ()
+        for place, word in ((self.home, "HOME"), (self.reader.home, "~"), (self.sender.home, "~"), *virtual):
             call = call.replace(place, word)
         return re.sub(r"[0-9]+", "#", call)
-
-    # ------------------------------------------------------------ afterwards
 
     @contextlib.contextmanager
     def unsupervised(self):
         """What has died stays dead, so that one can see what it left."""
-        with self.mail.stopped(*[process for process in self.mail.processes("qmailctl")]):
+        with self.mail.stopped(*self.mail.processes("qmailctl")):
             yield
 
     def look(self, result):
@@ -292,17 +395,19 @@ class Place:
                 break
             before = now
             time.sleep(0.03)
-        result.state = now
         for finding in check.findings(f"{self.home}/queue", self.owned):
             if finding.kind != check.ORPHAN:
                 result.problems.append(f"{finding.kind}: {finding.path} {finding.text}")
 
-    def copies(self):
-        """Of the last message: (in the Maildir, bounces, at the host)."""
-        here = b"\nnumber %d." % self.number
-        bounces = [text for text in self.sender.messages() if here in text]
-        return (sum(here in text for text in self.reader.messages()), len(bounces),
-                sum(here in text.replace(b"\r", b"") for _, _, text in self.host.messages))
+    # ------------------------------------------------------------ afterwards
+
+    def count(self, messages):
+        """Fill in the copies of each message."""
+        far = [text.replace(b"\r", b"") for _, _, text in list(self.host.messages)]
+        found = {"Maildir": texts(f"{self.reader.home}/Maildir"), "bounce": texts(f"{self.sender.home}/Maildir"),
+                 "host": far, "virtual": texts(self.virtual[1]) if self.virtual else []}
+        for message in messages:
+            message.copies = {place: sum(message.mark in text for text in found[place]) for place in message.where}
 
     def over(self, seconds=0):
         """True if the queue is empty; waits so long for it."""
@@ -313,13 +418,14 @@ class Place:
             time.sleep(0.02)
         return True
 
-    def recover(self, result):
+    def recover(self, result, messages):
         """Wait until nothing moves, hurrying what waits for its time; count."""
         start, hurried, nudged = time.monotonic(), 0.0, False
         while True:
             if self.over():
-                result.copies = self.copies()
-                if not result.acknowledged or all(result.copies) or time.monotonic() > start + 2 and self.over():
+                self.count(messages)
+                complete = all(all(message.copies.values()) for message in messages if message.acknowledged)
+                if complete or time.monotonic() > start + 2 and self.over():
                     break
             now = time.monotonic()
             if now > start + PATIENCE:
@@ -335,34 +441,40 @@ class Place:
                     else:
                         os.kill(pid, signal.SIGALRM)
             time.sleep(0.03)
-        result.copies = local, bounces, remote = self.copies()
-        if result.acknowledged and not all(result.copies):
-            result.problems.append("lost")
-        if local > 1:
-            result.problems.append("delivered twice")
-        if not result.acknowledged and any(result.copies) and not all(result.copies):
-            result.problems.append("half of it lost")
-        if bounces > 1:
-            result.notes.append("bounced twice")
-        if remote > 1:
-            result.notes.append("sent twice")
-        self.check_bounce(result)
+        self.count(messages)
+        for message in messages:
+            self.judge(result, message)
         self.tidy(result)
 
-    def check_bounce(self, result):
-        here = b"\nnumber %d." % self.number
-        address = b"<%b-none-%d@localhost>:\n" % (self.sender.name.encode(), self.number)
-        for text in self.sender.messages():
-            if here in text and b"failure notice" in text:
+    def judge(self, result, message):
+        result.acknowledged += message.acknowledged
+        result.answers.append(message.answer)
+        result.copies.append(message.copies)
+        counts = message.copies.values()
+        if message.acknowledged and not all(counts):
+            result.problems.append("lost")
+        elif any(counts) and not all(counts):
+            result.problems.append("half of it lost")
+        for place, count in message.copies.items():
+            if count > 1:
+                (result.problems if place in ONCE else result.notes).append(f"{place} twice")
+        self.check_bounce(result, message)
+        if result.error and result.hit and re.match(UNREADABLE, result.hit) and result.problems:
+            result.notes.append("the program's own text: " + ", ".join(result.problems))
+            result.problems.clear()
+        if result.error and for_good(message.answer):
+            result.problems.append("refused for good: " + message.answer)
+
+    def check_bounce(self, result, message):
+        address = b"<%b-none-%d@localhost" % (self.sender.name.encode(), message.number)     # sendmail completes names
+        for text in texts(f"{self.sender.home}/Maildir"):
+            if message.mark in text and b"failure notice" in text:
                 if address not in text or REASON.encode() not in text:
                     result.problems.append("bounce without its reason")
-                if self.reader.address.encode() in text.partition(b"--- Below this line")[0]:
+                said = text.partition(b"--- Below this line")[0]
+                if any(other.encode() in said for other, place in zip(self.recipients(message), message.where)
+                       if place != "bounce"):
                     result.problems.append("bounced what had to wait")
-        if result.error and result.hit and re.match(UNREADABLE, result.hit):
-            result.notes.append(", ".join(result.problems))
-            result.problems.clear()
-        if result.error and result.answer and result.answer[0] == "5":
-            result.problems.append("refused for good: " + result.answer)
 
     def tidy(self, result):
         """Take away what a death may leave, remains of an insertion or removal, and say if there is more."""
@@ -372,53 +484,15 @@ class Place:
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(path)
         for person in (self.reader, self.sender):
-            for part in ("new", "cur", "tmp"):
-                for name in os.listdir(f"{person.home}/Maildir/{part}"):
-                    with contextlib.suppress(FileNotFoundError):
-                        os.unlink(f"{person.home}/Maildir/{part}/{name}")
+            empty(f"{person.home}/Maildir")
+        if self.virtual:
+            empty(self.virtual[1])
         self.host.messages.clear()
 
 
-class Role:
-    """pids(place): the processes to watch. new: only what they fork from now on. cold: programs that
-    are executed anew; of these only calls on our own files and Python's are made to fail, for what sh does before
-    is not ours. life: which kind of life shows this role at work."""
-
-    def __init__(self, pids, new=False, cold=(), life="smtp"):
-        self.pids, self.new, self.cold, self.life = pids, new, cold, life
-
-
-def lspawn(place):
-    return [process for process in place.mail.processes("qmail-lspawn") if process.uid == 0]
-
-
-def lookups(place):
-    uid = proc_uid("qmailp")
-    return [process for process in place.mail.workers("qmail-lspawn") if process.uid == uid]
-
-
-def warm(place):
-    uids = {proc_uid(person.name) for person in (place.reader, place.sender)}
-    return [process for process in place.mail.workers("qmail-lspawn") if process.uid in uids]
-
-
-def proc_uid(name):
-    import pwd
-    return pwd.getpwnam(name).pw_uid
-
-
-ROLES = {
-    "qmail-smtpd": Role(lambda place: place.mail.workers("qmail-smtpd")),
-    "queue service": Role(lambda place: list(place.mail.service()[1:])),
-    "qmail-queue": Role(None, life="program"),
-    "qmail-send": Role(lambda place: place.mail.processes("qmail-send")),
-    "qmail-clean": Role(lambda place: place.mail.processes("qmail-clean")),
-    "qmail-lspawn": Role(lspawn),
-    "look-ups": Role(lookups),
-    "warm qmail-local": Role(warm),
-    "cold qmail-local": Role(lspawn, new=True, cold=("qmail-local",)),
-    "qmail-rspawn": Role(lambda place: place.mail.workers("qmail-rspawn")),
-    "cold qmail-remote": Role(lambda place: place.mail.processes("qmail-rspawn"), new=True, cold=("qmail-remote",)),
-    "qmail-pop3d": Role(lambda place: [process for process in place.mail.processes("qmail-popup") if process.uid == 0],
-                        new=True, life="pop3"),
-}
+def for_good(answer):
+    """Whether a client that is told this does not try again."""
+    word, _, code = answer.partition(" ")
+    if word == "exit":
+        return code == "100" or code.isdigit() and 11 <= int(code) <= 40
+    return answer.startswith("5")

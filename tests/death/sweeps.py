@@ -1,75 +1,88 @@
-"""Many lives: every call of a role in turn, on several installations at a time, and the report about them."""
+"""Many lives: which calls of a role are struck, and the report about them."""
 import collections
-import contextlib
-import queue
-import threading
+import re
 
-from pyqmail.base import errors
-from tests.death.lives import ROLES, Result
+from tests.death.roles import ROLES
 
 TRIES = 5
+AGAIN = (0, -1, 1, -2, 2, 4)
+TEXT = r"/lib/python3|HOME/pyqmail|HOME/venv|site-packages"
 HEAD = ("role", "strikes", "acknowl.", "lost", "stuck", "bad state", "other",
         "twice: Maildir", "bounce", "sent", "timer")
 
 
-def reference(place, role, error=None):
-    """(how many calls can be struck, these calls) in an undisturbed life of this role."""
-    place.warm_up()
-    result = place.trial(role, 0, error, log=True)
-    assert not result.problems and all(result.copies[:1]), result
-    return result.calls, result.log
+def points(log, same, error, text=1):
+    """The calls, from 1, that are struck of those in `log`, one after the other. Of deaths that are the same (see
+    tracer.Looks) one is died. text: of failures while the program's own text is read, every so many-th."""
+    if not error:
+        return [at for at, one in enumerate(same, 1) if not one]
+    reading = 0
+    found = []
+    for at, call in enumerate(log, 1):
+        if re.search(TEXT, call):
+            reading += 1
+            if reading % text:
+                continue
+        found.append(at)
+    return found
 
 
-def sweep(places, role, points, tell=lambda result: None):
-    """The Results of one life for each of `points`, made at all `places` side by side. A point: (which call,
-    error or None, pattern of calls that count or None)."""
-    work, results = queue.SimpleQueue(), []
-    for point in points:
-        work.put(point)
-
-    def labour(place):
-        while True:
-            try:
-                at, error, call = work.get_nowait()
-            except queue.Empty:
-                return
-            try:
-                for _ in range(TRIES if call else 1):   # another worker, just started and not watched, may do the work
-                    result = place.trial(role, at, error, call=call)
-                    if result.hit or result.problems:
-                        break
-            except Exception as why:
-                result = Result(role, at, error)
-                result.problems.append(f"{type(why).__name__}: {why}{errors.where(why)}")
-            results.append(result)
-            tell(result)
-    threads = [threading.Thread(target=labour, args=(place,)) for place in places]
-    with contextlib.ExitStack() as stack:
-        for place in places:
-            stack.enter_context(place.exchanged(*ROLES[role].cold))
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-    return results
+def again(log, struck, results):
+    """Rounds of further calls: threads take turns differently each time, so that kinds of calls were missed.
+    results: a list that grows meanwhile."""
+    for shift in AGAIN:
+        hit = {result.hit for result in results}
+        yield [max(1, log.index(kind) + 1 + shift) for kind in missed(log, struck) - hit]
 
 
-def row(role, results):
+def missed(log, struck):
+    """The kinds of calls at these points."""
+    return {log[at - 1] for at in struck}
+
+
+def attempt(place, role, at, error, call=None):
+    """The Result of one life. call: see Place.trial; then another worker, just started and not watched, may do the
+    work, and it is tried again."""
+    for _ in range(TRIES if call else 1):
+        result = place.trial(role, at, error, call=call)
+        if result.hit or result.problems:
+            break
+    return result
+
+
+def row(name, results):
     """The line of the report about one role's results."""
-    problems = collections.Counter()
-    for result in results:
-        for problem in result.problems:
-            word = problem.partition(":")[0]
-            problems[word if word in ("lost", "stuck", "state", "content", "place", "owner", "inode", "delivered twice")
-                     else "other"] += 1
+    problems = collections.Counter(problem.partition(":")[0] for result in results for problem in result.problems)
     notes = collections.Counter(note for result in results for note in result.notes)
-    bad = sum(problems[word] for word in ("state", "content", "place", "owner", "inode"))
-    return (role, sum(result.hit is not None for result in results), sum(result.acknowledged for result in results),
-            problems["lost"], problems["stuck"], bad, problems["other"], problems["delivered twice"],
-            notes["bounced twice"], notes["sent twice"], notes["waited for a timer"])
+    bad = sum(problems.pop(word, 0) for word in ("state", "content", "place", "owner", "inode"))
+    twice = sum(problems.pop(word, 0) for word in ("Maildir twice", "virtual twice"))
+    lost, stuck = problems.pop("lost", 0), problems.pop("stuck", 0)
+    return (name, sum(result.hit is not None for result in results), sum(result.acknowledged for result in results),
+            lost, stuck, bad, problems.total(), twice, notes["bounce twice"], notes["host twice"],
+            notes["waited for a timer"])
 
 
-def table(rows):
+def errors_table(errors, found):
+    """The report about calls that fail: found: {role: {error: results}}."""
+    rows = []
+    for name, by_error in found.items():
+        struck = [sum(result.hit is not None for result in by_error.get(error, ())) for error in errors]
+        wrong = sum(bool(result.problems) for results in by_error.values() for result in results)
+        if any(struck) or wrong:
+            rows.append((name, *(count or "–" for count in struck), wrong))
+    return table(rows, ("role", *errors, "lost, stuck, illegal, twice, refused for good"))
+
+
+def table(rows, head=HEAD):
     """The report, as Markdown."""
-    lines = [HEAD, ("---",) * len(HEAD), *rows]
+    lines = [head, ("---",) * len(head), *rows]
     return "\n".join("| " + " | ".join(map(str, line)) + " |" for line in lines)
+
+
+def roles(words):
+    """Names of roles: all, or those that are or begin with one of `words`."""
+    if not words:
+        return list(ROLES)
+    found = [name for name in ROLES if any(name == word or name.startswith(word) for word in words)]
+    assert found, f"no such role; there are: {', '.join(ROLES)}"
+    return found

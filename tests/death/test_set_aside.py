@@ -5,7 +5,7 @@ import signal
 
 import pytest
 
-from tests.death.lives import Trace
+from tests.death.watch import Trace
 from tests.peers.smtp_host import Host
 from tests.system.conftest import make_system, own, own_mail, people, person     # noqa: F401
 

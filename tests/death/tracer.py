@@ -1,15 +1,16 @@
 """Stops processes at their system calls, and lets one of them die, or one call fail.
 
-    tracer.py [--new] [--log] [--at N] [--error NAME] [--call PATTERN] [--every] PID ...
+    tracer.py [--new | --own] [--log] [--at N] [--error NAME] [--call PATTERN] [--every] [--together] PID ...
 
 Counts the system calls of the processes PID, of all their threads together in the order in which they
-come, and of the processes they fork from now on (--new: of these only). --at N: the process that is
-about to do call N is killed there; the call is not done. --error NAME: that call fails with this
-errno instead, and only calls that can fail so are counted (FAILING). --call: only calls that this
+come, and of the processes they fork from now on (--new: of these only; --own: not of these). --at N: the process that
+is about to do call N is killed there, with --together all PID; the call is not done. --error NAME: that call fails with
+this errno instead, and only calls that can fail so are counted (FAILING). --call: only calls that this
 regular expression finds something in are counted. --every: each call counted is struck. --log: each is noted.
 
 Says "ready" when it counts, "hit CALL" when N has come, and at the end of its standard input "calls COUNT",
-before that one line "call CALL" for each with --log; then lets go. CALL is the name and what it is
+before that one line for each with --log, "call CALL", or "same CALL" if a death there is the same as one at the
+call before it: see Looks. Then it lets go. CALL is the name and what it is
 done to: "unlink todo/1001". Calls that nobody else can notice (memory, waiting for a thread, the clock) are not
 counted.
 
@@ -55,11 +56,11 @@ SILENT = {9, 10, 11, 12, 13, 14, 15, 24, 25, 28, 39, 96, 98, 99, 102, 104, 107, 
           201, 202, 203, 204, 218, 219, 228, 229, 230, 273, 302, 309, 318, 324, 334}
 PATHS = {"open": 0, "stat": 0, "lstat": 0, "access": 0, "execve": 0, "truncate": 0, "chdir": 0, "rename": 1, "mkdir": 0,
          "rmdir": 0, "creat": 0, "link": 1, "unlink": 0, "readlink": 0, "chmod": 0, "chown": 0, "openat": 1,
-         "mkdirat": 1, "fchownat": 1, "newfstatat": 1, "unlinkat": 1, "renameat": 3, "linkat": 3, "readlinkat": 1, "faccessat": 1,
-         "utimensat": 1, "renameat2": 3, "statx": 1, "openat2": 1, "faccessat2": 1, "statfs": 0}
+         "mkdirat": 1, "fchownat": 1, "newfstatat": 1, "unlinkat": 1, "renameat": 3, "linkat": 3, "readlinkat": 1,
+         "faccessat": 1, "utimensat": 1, "renameat2": 3, "statx": 1, "openat2": 1, "faccessat2": 1, "statfs": 0}
 FDS = {"read", "write", "close", "fstat", "lseek", "ioctl", "pread64", "pwrite64", "readv", "writev", "fcntl",
-       "flock", "fsync", "fdatasync", "ftruncate", "fchdir", "fchmod", "fchown", "fstatfs", "getdents64", "sync_file_range", "sendto",
-       "recvfrom", "sendmsg", "recvmsg", "accept4", "shutdown"}
+       "flock", "fsync", "fdatasync", "ftruncate", "fchdir", "fchmod", "fchown", "fstatfs", "getdents64",
+       "sync_file_range", "sendto", "recvfrom", "sendmsg", "recvmsg", "accept4", "shutdown"}
 
 # Which calls can fail how. Those with a descriptor only where it is a file's: no disk is behind a pipe.
 ON_FILES = {"write", "writev", "pwrite64", "fsync", "fdatasync", "sync_file_range", "ftruncate", "read", "pread64",
@@ -77,6 +78,15 @@ FAILING = {
 }
 CREATE = os.O_CREAT | os.O_TRUNC
 
+# Calls that change nothing outside the process: what they find out, or make of its own, dies with it. None that waits:
+# the others go on meanwhile.
+LOOKING = {"stat", "lstat", "newfstatat", "statx", "access", "faccessat", "faccessat2", "readlink", "readlinkat",
+           "getcwd", "fstat", "lseek", "ioctl", "getdents64", "uname", "statfs", "fstatfs", "chdir", "fchdir", "umask",
+           "epoll_ctl", "epoll_create1", "eventfd2", "pipe", "pipe2", "socket", "socketpair", "dup", "getsockname",
+           "getpeername", "getsockopt", "setsockopt", "getrandom", "prlimit64", "setrlimit", "pidfd_open"}
+LOOKING_AT_FILES = {"read", "pread64", "close"}
+FIFO = "/lock/trigger"              # a file whose opening and closing others notice
+
 libc = ctypes.CDLL(None, use_errno=True)
 libc.ptrace.argtypes = [ctypes.c_long, ctypes.c_long, ctypes.c_void_p, ctypes.c_void_p]
 libc.ptrace.restype = ctypes.c_long
@@ -89,10 +99,37 @@ def ptrace(request, tid, address=0, data=0):
     return result
 
 
+class Looks:
+    """Which deaths are the same: after a call that only looks, the process can die at the next one as well, and whoever
+    is left sees the same. So of several such calls of a process in a row one stands for all, and for the call
+    after them, at which it dies before it is done."""
+
+    def __init__(self):
+        self._looked = set()        # pids whose last call was one that only looks
+
+    def same(self, pid, name, arguments):
+        """Whether a death before this call is as one before the last call of the process."""
+        found = pid in self._looked
+        (self._looked.add if looks(pid, name, arguments) else self._looked.discard)(pid)
+        return found
+
+
+def looks(pid, name, arguments):
+    if name in LOOKING_AT_FILES:
+        what = target(pid, arguments[0])
+        return what.startswith("/") and not what.endswith(FIFO)
+    if name in ("open", "openat"):
+        at = PATHS[name]
+        return not arguments[at + 1] & (CREATE | os.O_ACCMODE) and not text(pid, arguments[at]).endswith(FIFO[1:])
+    return name in LOOKING
+
+
 class Tracer:
-    def __init__(self, pids, at=0, error=None, only_new=False, log=False, pattern=None, every=False):
-        self.pattern, self.every = pattern and re.compile(pattern), every
-        self.at, self.error, self.only_new, self.log = at, error, only_new, [] if log else None
+    def __init__(self, pids, at=0, error=None, only_new=False, only_own=False, log=False, pattern=None, every=False,
+                 together=False):
+        self.pattern, self.every, self.together = pattern and re.compile(pattern), every, together
+        self.at, self.error, self.only_new, self.only_own, self.log = at, error, only_new, only_own, [] if log else None
+        self.looks = Looks()
         self.count, self.first, self.waited_for, self.failing = 0, set(pids), set(), set()
         self.armed = self.hit = False
         self.groups = {}            # thread: its process
@@ -158,7 +195,7 @@ class Tracer:
         if kind != ENTRY or not self.armed or number in SILENT:
             return
         pid = self.group(tid)
-        if self.only_new and pid in self.first:
+        if self.only_new and pid in self.first or self.only_own and pid not in self.first:
             return
         name = NAMES.get(number, f"call {number}")
         if self.error and not self.can_fail(pid, name, arguments):
@@ -172,13 +209,15 @@ class Tracer:
             return
         call = call or describe(pid, name, arguments)
         if self.log is not None:
-            self.log.append(call)
+            same = not self.error and self.looks.same(pid, name, arguments)
+            self.log.append(f"{'same' if same else 'call'} {call}")
         if wanted and self.error:
             ptrace(POKEUSER, tid, ORIG_RAX, -1)
             self.failing.add(tid)
             say(f"hit {call}")
         elif wanted:
-            os.kill(pid, signal.SIGKILL)
+            for victim in self.first if self.together else (pid,):
+                os.kill(victim, signal.SIGKILL)
             say(f"hit {call}")
 
     def can_fail(self, pid, name, arguments):
@@ -221,7 +260,7 @@ def say(line):
     os.write(1, line.encode() + b"\n")
 
 
-FLAGS = {"--new": "only_new", "--log": "log", "--every": "every"}
+FLAGS = {"--new": "only_new", "--own": "only_own", "--log": "log", "--every": "every", "--together": "together"}
 VALUES = {"--at": "at", "--error": "error", "--call": "pattern"}
 
 
@@ -237,8 +276,8 @@ def main(words):
             pids.append(int(word))
     tracer = Tracer(pids, at=int(options.pop("at", 0)), **options)
     tracer.run()
-    for call in tracer.log or ():
-        say(f"call {call}")
+    for line in tracer.log or ():
+        say(line)
     say(f"calls {tracer.count}")
     os._exit(0)                     # the kernel lets go of everything
 
