@@ -57,3 +57,4 @@ def put(name, password, file=None):
     finally:
         os.close(fd)
     os.rename(f"{file}.new", file)
+    netio.sync_directory(os.path.dirname(file))

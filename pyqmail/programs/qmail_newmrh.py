@@ -30,6 +30,7 @@ def main(argv):
     attempt(f"write to {NEW}: ", cdb.write, target, ((line, b"") for line in lines))
     attempt(f"write to {NEW}: ", os.close, target)
     attempt(f"move {NEW} to {TARGET}", os.rename, NEW, TARGET)
+    attempt(f"move {NEW} to {TARGET}: ", netio.sync_directory, "control")
 
 
 def attempt(what, action, *arguments):

@@ -3,7 +3,8 @@
     tcprules CDB TMP < rules
 
 Reads rules from descriptor 0, writes them to TMP in the form that look-ups need, and moves TMP to
-CDB, so that a server that looks at CDB sees the old rules or the new ones, never half of them.
+CDB, so that a server that looks at CDB sees the old rules or the new ones, never half of them. The new ones are on
+the disk when it ends.
 Both must be in one file system. CDB stays as it was if anything fails.
 
     192.0.2.7:allow,RELAYCLIENT=""          one address
@@ -37,6 +38,7 @@ def main(argv):
     step(f"write {os.fsdecode(temporary)}", cdb.write, fd, records)
     step(f"write {os.fsdecode(temporary)}", os.close, fd)
     step(f"move {os.fsdecode(temporary)} to {os.fsdecode(target)}", os.rename, temporary, target)
+    step(f"sync {os.fsdecode(target)}", netio.sync_directory, os.path.dirname(target) or b".")
 
 
 def step(what, action, *arguments):

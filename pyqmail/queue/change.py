@@ -2,11 +2,12 @@
 
 The queue's format stays qmail's: what is written here a crash could have left, or qmail-send itself writes. To be run
 as qmails in queue/, for messages that nobody touches meanwhile: qmail-send does not run, or has let go of them
-(suspects.HELD). C qmail-send, which lets go of nothing, gets along with both as well: it looks at the birth of
+(suspects.HELD). All of it is on the disk when a function returns. C qmail-send, which lets go of nothing, gets along with both as well: it looks at the birth of
 a message each time it opens it, and a mark is a mark whoever made it. All functions raise OSError.
 """
 import os
 
+from ..base import netio
 from . import envelope, names, suspects
 
 LONG_AGO = 1                        # s since 1970: older than any queuelifetime
@@ -22,13 +23,14 @@ def expire(number, mark):
     try:
         check(number, mark)
         os.utime(fd, (LONG_AGO, LONG_AGO))
+        os.fsync(fd)
     finally:
         os.close(fd)
 
 
 def delete(number, mark):
     """All its recipients are done and nobody hears of it: qmail-send finds a message that has nothing left to do, and
-    removes it in the usual way. On the disk when this returns."""
+    removes it in the usual way."""
     for channel in ("local", "remote"):
         try:
             fd = os.open(names.split(channel, number), os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
@@ -43,7 +45,10 @@ def delete(number, mark):
         finally:
             os.close(fd)
     check(number, mark)
-    unlink(names.flat("bounce", number))
+    bounce = names.flat("bounce", number)
+    if os.path.exists(bounce):
+        os.unlink(bounce)
+        netio.sync_directory(os.path.dirname(bounce))
 
 
 def delete_new(number, mark, clean):
@@ -53,6 +58,7 @@ def delete_new(number, mark, clean):
     for kind in ("info", "local", "remote"):    # as long as todo/N is there they mean nothing; without it they would
         unlink(names.split(kind, number))
     clean(b"todo/%d" % number)
+    netio.sync_directory("todo")
     clean(b"foop/%d" % number)
 
 

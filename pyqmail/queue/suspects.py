@@ -7,7 +7,8 @@ DEATHS of TRIES or more is set aside: qmail-send leaves it in the queue as it is
 gone (`qmailctl release`). Only our qmail-send looks here: C's goes on with every message.
 
 A message is held by a line of stage hold. qmail-send begins nothing new with it, and once nothing of it is under
-way writes held for hold: from then on until the line goes nobody but who holds it touches its files.
+way writes held for hold: from then on until the line goes nobody but who holds it touches its files. It stays held
+when the power fails.
 
 Changed under a lock of the directory and in one step, so that qmail-send and qmailctl never undo each other.
 """
@@ -61,25 +62,30 @@ class File:
                 found[stage.decode("ascii"), number] = time, deaths
         return found
 
-    def change(self, change):
-        """Write what change(present entries) returns; returns it. Not synced: after a power cut a message is tried
-        once more than it would have been."""
+    def change(self, change, sync=False):
+        """Write what change(present entries) returns; returns it. sync: it is on the disk then. Without, after a power
+        cut a message is tried once more than it would have been."""
         fcntl.flock(self.fd, fcntl.LOCK_EX)
         try:
             before = self.read()
             after = change(dict(before))
             if after != before:
-                self._write(after)
+                # once on the disk, a line that holds a message stays there: no file without contents takes its place
+                self._write(after, sync or any(stage in (HOLD, HELD) for stage, _ in after))
+            if sync:
+                os.fsync(self.fd)
             return after
         finally:
             fcntl.flock(self.fd, fcntl.LOCK_UN)
 
-    def _write(self, entries):
+    def _write(self, entries, sync):
         flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
         fd = os.open(f"{FILE}.new", flags, 0o644, dir_fd=self.fd)
         try:
             netio.write_all(fd, b"".join(b"%b %d %d %d\n" % (stage.encode(), number, *rest)
                                          for (stage, number), rest in sorted(entries.items())))
+            if sync:
+                os.fsync(fd)
         finally:
             os.close(fd)
         os.rename(f"{FILE}.new", FILE, src_dir_fd=self.fd, dst_dir_fd=self.fd)
@@ -104,9 +110,10 @@ def still_there(entries):
 
 
 def hold(marks, stage=HOLD):
-    """Hold these messages, {number: mark}; as with release(). stage: HELD only while no qmail-send can run."""
+    """Hold these messages, {number: mark}, on the disk when this returns; as with release(). stage: HELD only while no
+    qmail-send can run."""
     File().change(lambda entries: {(stage, number): (mark, TRIES) for number, mark in marks.items()
-                                   if (HELD, number) not in entries} | entries)
+                                   if (HELD, number) not in entries} | entries, sync=True)
 
 
 def let_go(entries, numbers):
@@ -117,11 +124,11 @@ def let_go(entries, numbers):
 
 def release(numbers):
     """Have these messages tried again, all that are set aside or held if None. Returns the numbers that were. To
-    be run as qmails; qmail-send looks again at its next HUP. Raises OSError."""
+    be run as qmails; qmail-send looks again at its next HUP. On the disk when this returns. Raises OSError."""
     released = set()
 
     def change(entries):
         released.update(number for number in set_aside(entries) if numbers is None or number in numbers)
         return {key: entry for key, entry in entries.items() if key[1] not in released}
-    File().change(change)
+    File().change(change, sync=True)
     return sorted(released)

@@ -174,7 +174,9 @@ def sqlite(name, mode, common):
     from urllib.parse import quote
 
     def connect():
-        return sqlite3.connect(f"file:{quote(name)}?mode={mode}", uri=True, timeout=ANSWER, isolation_level=None)
+        found = sqlite3.connect(f"file:{quote(name)}?mode={mode}", uri=True, timeout=ANSWER, isolation_level=None)
+        found.execute("PRAGMA synchronous = EXTRA")     # else a power cut may bring back the journal of what was done
+        return found
     engine = sqlalchemy.create_engine("sqlite://", creator=connect, **common)
 
     @sqlalchemy.event.listens_for(engine, "begin")

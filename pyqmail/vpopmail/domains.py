@@ -183,6 +183,7 @@ def remove_tree(domain, warn):
             os.unlink(domain.directory)
         else:
             shutil.rmtree(domain.directory)
+        files.sync_directory(os.path.dirname(domain.directory))     # nobody's old mail comes back
     except OSError:
         return False
     return True

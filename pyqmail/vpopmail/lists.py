@@ -148,6 +148,7 @@ class MoreRcpthosts(Edited):
         if not self.found:
             files.remove(self.compiled)
             files.remove(self.path)
+            files.sync_directory(os.path.dirname(self.path))
             return
         text = form(self.found)
         self.put_both(text, ((line, b"") for line in control.entries(text.lower())))

@@ -159,6 +159,7 @@ def expire(now=None):
         if text is not None:
             save([line for line in text.split(b"\n") if now - keep < when(line, now - keep) <= now + AHEAD], home.ids())
     make_table()
+    files.sync_directory(os.path.dirname(compiled()))       # the fixed rules may be new
 
 
 def make_table(ip=None, before=None):

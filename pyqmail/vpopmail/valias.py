@@ -49,3 +49,4 @@ def delete(domain, user):
     onchange.tell(b"valias_delete", b"%b@%b" % (user, domain.real))
     with Inside(domain):
         files.remove(file_of(user))
+        files.sync_directory(b".")

@@ -386,6 +386,17 @@ def test_aliases(run, example):
     assert run(valias, "-s", "list.one@example.com") == (255, "")
 
 
+def test_what_is_removed_stays_so_when_the_power_fails(run, example, monkeypatch):
+    synced, original = [], files.sync_directory
+    monkeypatch.setattr(files, "sync_directory", lambda path: (synced.append(os.path.realpath(path)), original(path)))
+    run(valias, "-i", "&a@b.example", "a@example.com")
+    synced.clear()
+    run(valias, "-d", "a@example.com")
+    assert synced == [os.path.realpath(example.directory)]
+    run(vdeldomain, "example.com")
+    assert os.path.realpath(os.path.dirname(example.directory)) in synced
+
+
 def test_ip_map_gives_the_domain(run, example, monkeypatch):
     assert run(vipmap, "-a", "10.0.0.1", "example.com") == (0, "")
     monkeypatch.setitem(os.environb, b"TCPLOCALIP", b"::ffff:10.0.0.1")

@@ -383,3 +383,9 @@ def test_who_opened_the_store_before_it_moved_changes_nothing(site, sqlite):
         with pytest.raises(Temporary, match="being moved"):
             change()
     assert accounts.store(site).names() == [b"joe"]
+
+
+def test_a_change_in_sqlite_outlives_a_power_cut(sqlite):
+    """EXTRA: the journal's removal, which is what makes a change hold, is on the disk as well."""
+    with database.transaction() as connection:
+        assert connection.exec_driver_sql("PRAGMA synchronous").scalar() == 3
