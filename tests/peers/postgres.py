@@ -14,6 +14,10 @@ USER, PASSWORD = "vpopmail", "p%ss:w@rd/"
 PATIENCE = 60                               # s
 
 
+def present():
+    return bool(glob.glob(f"{BINARIES}/initdb"))
+
+
 def binary(name):
     """The path of one of PostgreSQL's programs, of the newest version there is. Raises FileNotFoundError."""
     found = sorted(glob.glob(f"{BINARIES}/{name}"), key=lambda path: int(path.split("/")[4].partition(".")[0]))
