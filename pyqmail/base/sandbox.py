@@ -31,6 +31,8 @@ TCP_FROM, SCOPES = 4, 6                                 # versions
 CREATE_RULESET, ADD_RULE, RESTRICT_SELF = 444, 445, 446
 VERSION_FLAG, PATH_BENEATH = 1, 1
 
+PT_INTERP = 3                                           # of the ELF format
+
 # seccomp
 PR_SET_SECCOMP, FILTER = 22, 2
 ALLOW, ERRNO, KILL = 0x7FFF0000, 0x00050000, 0x80000000
@@ -126,8 +128,28 @@ def interpreter():
     """What must be executable for a program in Python to run."""
     program = os.path.realpath(sys.executable or "/usr/bin/python3")
     with open(program, "rb") as f:
-        head = f.read(4096)         # of an ELF file; it names its loader there
-    return [program, *(word for word in head.split(b"\0") if word.startswith(b"/") and b"/ld" in word)]
+        return [program, *loader(f)]
+
+
+def loader(f):
+    """[the path, as bytes] of what the kernel runs first for this ELF file of a 64-bit machine, [] if nothing: the text
+    of its segment PT_INTERP, which may lie anywhere in the file."""
+    head = f.read(64)
+    if head[:5] != b"\x7fELF\2":
+        return []
+    number = number_in(head, "little" if head[5] == 1 else "big")
+    table, size, count = number(32, 8), number(54, 2), number(56, 2)
+    for entry in range(count):
+        f.seek(table + entry * size)
+        number = number_in(f.read(size), "little" if head[5] == 1 else "big")
+        if number(0, 4) == PT_INTERP:
+            f.seek(number(8, 8))
+            return [f.read(number(32, 8)).rstrip(b"\0")]
+    return []
+
+
+def number_in(data, order):
+    return lambda at, size: int.from_bytes(data[at:at + size], order)
 
 
 def enter(files, *, sockets=(), tcp=False, forks=False, execs=False):
