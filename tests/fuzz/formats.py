@@ -90,7 +90,7 @@ def inject_header(data):
         return
     assert len(made) < 20 * len(text) + 10_000
     assert all(b"\0" not in each for each in (sender, *recipients))
-    if b"\\\n" in text:          # qmail's own: a header can be made to end there, nothing can be added to it
+    if b"\\\n" in text + b"\n":   # qmail's own: a header can be made to end there, nothing can be added to it
         return
     assert made.endswith(b"\n") and b"\n\n" not in made
     again, _, recipients_again, body_again = build([made + (body or b"\n")])
@@ -387,9 +387,9 @@ def databases(data):
         table = {}
         for key, value in entries:
             table.setdefault(key, value)
-        size = os.fstat(fd).st_size
+        size, reader = os.fstat(fd).st_size, cdb.Reader(fd)
         for key, value in table.items():
-            assert cdb.Reader(fd).get(key) == cdb.find("fuzzed.cdb", key) == value
+            assert reader.get(key) == cdb.find("fuzzed.cdb", key) == value
         added = cdb_edit.Editor(fd).append(b"added", b"value") if b"added" not in table else None
         if added:
             cdb_edit.Editor(fd).fill(added)

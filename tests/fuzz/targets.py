@@ -8,10 +8,11 @@ from collections import namedtuple
 
 from pyqmail.base import errors, home
 
-from . import formats, sessions, vpopmaild
+from . import connections, formats, hosts, mailboxes, queues, sessions, vpopmaild
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 CORPUS = os.path.join(HERE, "corpus")
+MEMORY = "/dev/shm"                 # most inputs of targets with files cost a tenth there of what a disk takes
 LONGEST = 4096                      # bytes of an input; files of one target stay far below that
 EDGES = (b"\r\n", b"\n", b"\r", b"\0", b".", b"\r\n.\r\n", b"\n.\n", b":", b",", b"@", b"<", b">", b'"', b"\\", b" ",
          b"\t", b"-", b"%", b"\xff", b"0", b"99999999999999999999", b"-1", b"/", b"..", b"[", b"]", b"(", b"=",
@@ -25,6 +26,7 @@ TARGETS = {each.name: each for each in (
     Target("smtp-replies", sessions.smtp_replies, "a server's replies: the model's codes and texts"),
     Target("smtp-client", sessions.smtp_client, "the model's report; whole lines; no text before DATA's answer"),
     Target("smtp-text", sessions.smtp_text, "what goes out after DATA is taken by a server as that very message"),
+    Target("kept-connections", connections.kept_connections, "accepted if and only if the server has it, to the byte"),
     Target("qmtp", sessions.qmtp_server, "accepts and answers as the model"),
     Target("qmqp", sessions.qmqp_server, "accepts and answers as the model"),
     Target("qmqp-packet", sessions.qmqp_packet, "a client's packet is taken by the server as it was meant"),
@@ -41,6 +43,10 @@ TARGETS = {each.name: each for each in (
     Target("envelope-files", formats.envelope_files, "complete records at their offsets"),
     Target("queue-request", formats.queue_request, "a request, or no descriptor is left"),
     Target("queue-names", formats.queue_names, "numbers and suspects, or left out"),
+    Target("submissions", queues.submissions, "the model's exit codes; in the queue is what was accepted, to the byte"),
+    Target("new-messages", queues.new_message, "the model's info, local and remote, or the message waits"),
+    Target("damaged-queue", queues.damaged_message, "shown printably; bounced and deleted as asked; or OSError"),
+    Target("disorder", queues.disorder, "a queue in which everything has its place, and nothing is lost"),
     Target("orders", formats.orders_and_reports, "the same records in whatever pieces; bounded"),
     Target("remote-output", formats.remote_output, "one letter; success only if it said so"),
     Target("bounce-text", formats.bounce_text, "one paragraph"),
@@ -64,6 +70,16 @@ TARGETS = {each.name: each for each in (
     Target("log-lines", formats.log_lines, "printable pieces of bounded length"),
     Target("words", formats.options_and_words, "options, ident answers, numbers: bounded, or BadOption"),
     Target("dns-names", formats.dns_names, "a name DNS can carry, or NotFound"),
+    Target("dns-answers", hosts.dns_answers, "records in their form, bounded; or NotFound"),
+    Target("surroundings", hosts.surroundings, "Received is two harmless lines; a rule is a verdict and variables"),
+    Target("user-environment", hosts.user_environment, "a header of just the fields it must have, or Permanent"),
+    Target("maildirs", mailboxes.maildirs, "lists of lines; QUIT removes what DELE named and nothing else"),
+    Target("virtual-dot-qmail", mailboxes.virtual_dot_qmail, "the model's instructions in their order"),
+    Target("vpasswd-files", mailboxes.accounts_of_a_domain, "what was there stays, look-ups agree; or refused"),
+    Target("domain-lists", mailboxes.domain_lists, "in order, once; directories that are some; counts that add up"),
+    Target("passwords", mailboxes.passwords, "nobody but by his own hash, unlocked and not expired; never root"),
+    Target("login-failures", mailboxes.failed_logins, "as many as are allowed shut out, none counts twice"),
+    Target("open-smtp", mailboxes.open_smtp, "who has logged in, as long as his time lasts, and nobody else"),
     Target("dns-routes", formats.dns_routes, "a bounded walk, never to ourselves"),
 )}
 
@@ -72,7 +88,7 @@ TARGETS = {each.name: each for each in (
 def world():
     """A throw-away home, the current directory in it; what the programs would say nobody hears."""
     before, say, directory = home.HOME, errors.say, os.getcwd()
-    place = tempfile.mkdtemp(prefix="pyqmail-fuzz.")
+    place = tempfile.mkdtemp(prefix="pyqmail-fuzz.", dir=MEMORY if os.access(MEMORY, os.W_OK) else None)
     try:
         os.mkdir(f"{place}/control")
         home.HOME, errors.say = place, lambda *parts: None

@@ -73,12 +73,13 @@ def test_model_takes_two_messages():
     assert accepted == [(b"a@c", [b"b@a.example"], b"hi\n"), (b"evil@c", [b"b@a.example"], b".x\n")]
 
 
-@pytest.mark.parametrize("broken", ["smtp-dot", "netstring", "mbox"])
+@pytest.mark.parametrize("broken", ["smtp-dot", "netstring", "mbox", "duplicate", "packet"])
 def test_a_seeded_bug_is_found(broken, monkeypatch):
     """The harness sees what it is there for."""
     from pyqmail.base import mbox
     from pyqmail.qmtp import wire
-    from pyqmail.smtp import data
+    from pyqmail.queue import wire as queue
+    from pyqmail.smtp import client, data
     if broken == "smtp-dot":        # a dot between LFs ends the message
         name, real = "smtp", data.DataReader.feed
         monkeypatch.setattr(data.DataReader, "feed",
@@ -86,6 +87,13 @@ def test_a_seeded_bug_is_found(broken, monkeypatch):
     elif broken == "netstring":     # one byte of the length is not looked at
         name = "qmtp"
         monkeypatch.setattr(wire.Input, "comma", lambda self: self.byte())
+    elif broken == "duplicate":     # a message that the server may have begins anew
+        name = "kept-connections"
+        never = property(lambda self: False, lambda self, value: None)
+        monkeypatch.setattr(client.Session, "_critical", never, raising=False)
+    elif broken == "packet":        # the envelope of a whole message is looked for one byte further on
+        name = "submissions"
+        monkeypatch.setattr(queue, "HEAD", queue.HEAD + 1)
     else:
         name = "mbox"
         monkeypatch.setattr(mbox, "mark", lambda window: window)
