@@ -216,7 +216,10 @@ class Person:
         subprocess.run(["useradd", "--create-home", "--skel", "/nonexistent", name], check=True, capture_output=True)
         subprocess.run(["chpasswd"], input=f"{name}:{password}\n", text=True, check=True, capture_output=True)
         self.home = os.path.expanduser(f"~{name}")
-        subprocess.run(["runuser", "-u", name, "--", f"{ROOT}/bin/maildirmake", f"{self.home}/Maildir"], check=True)
+        # not by the checkout's maildirmake: it may lie in a closed home
+        subprocess.run(["runuser", "-u", name, "--", "mkdir", "--mode=700",
+                        *(f"{self.home}/{part}" for part in ("Maildir", "Maildir/tmp", "Maildir/new", "Maildir/cur"))],
+                       check=True)
 
     def messages(self):
         """The messages in the Maildir, as bytes."""
