@@ -153,7 +153,6 @@ class Authenticator:
         if found is None:
             return b"authorization failed"
         enter(found)
-        prot.not_dumpable()
         directory = self.checker[2] if len(self.checker) > 2 else None
         confined.mailbox(directory)
         if self.verbose:

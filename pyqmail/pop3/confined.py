@@ -1,7 +1,7 @@
 """What a process may still do that speaks POP3: before the login, nothing but talk; after it, the user's Maildir."""
 import os
 
-from ..base import limits, sandbox
+from ..base import limits, prot, sandbox
 
 
 def stranger():
@@ -13,6 +13,7 @@ def stranger():
 def mailbox(directory):
     """Be confined from here on, with the user's Maildir, None for none. Working directory: where that is. Raises
     OSError."""
+    prot.not_dumpable()
     limits.enter("qmail-pop3d")
     sandbox.enter(sandbox.Files(link=places(directory) if directory else ()))
 

@@ -4,7 +4,7 @@ import os
 
 from _socket import AF_INET, AF_INET6, AF_UNIX      # the module `socket` costs 6 ms at start
 
-from ..base import durable, home, limits, sandbox
+from ..base import durable, home, limits, prot, sandbox
 from . import wire
 
 
@@ -30,6 +30,7 @@ def by_itself(program):
     if b"QMAILQUEUE" in os.environb or not home.ours("qmail-queue") or os.access(home.path("queue/pid"), os.W_OK):
         return
     limits.enter(program)
+    prot.not_dumpable()
     confined()
 
 

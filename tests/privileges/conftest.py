@@ -1,7 +1,5 @@
 """A whole system with the probe in every program, and what each of its processes can do."""
 import contextlib
-
-
 import json
 import os
 import poplib
@@ -19,7 +17,7 @@ from tests.peers import proc
 from tests.peers.ports import free_port
 from tests.peers.roles import by_role, uid
 from tests.peers.virtual import Virtual
-from tests.privileges import planted, promised
+from tests.privileges import by_hand, planted, promised
 
 CLONE_NEWUSER = 0x10000000
 KEYCTL, IO_URING_SETUP, PERF_EVENT_OPEN, PTRACE = {
@@ -32,14 +30,30 @@ CALLS = [                           # what depends on the kernel
 ]
 
 
+PATIENCE = {
+    "spawn/warm": "IDLE_TIME = AGE_MAX", "vpopmail/daemon": "IDLE = 3600", "imap/asking": "TIME = 3600",
+    "imap/keeper": "TIME = 3600", "pop3/authenticator": "CHECK_TIME = 3600",
+    # who checks a password is asked while he does
+    "auth/failures": """
+from ..base import planted
+_too_many = too_many
+
+def too_many(*words):
+    planted.wait()
+    return _too_many(*words)
+""",
+}
+
+
 def plant(home):
     """From here on every program of this installation has the probe."""
     shutil.copy(planted.__file__, f"{home}/pyqmail/base/planted.py")
     os.chmod(f"{home}/pyqmail/base/planted.py", 0o644)
     with open(f"{home}/pyqmail/base/errors.py", "a", encoding="utf-8") as f:
         f.write("\nfrom . import planted\n")
-    with open(f"{home}/pyqmail/spawn/warm.py", "a", encoding="utf-8") as f:
-        f.write("\nIDLE_TIME = AGE_MAX\n")         # they are to be there until everybody has looked at them
+    for module, text in PATIENCE.items():       # they are to be there until everybody has looked at them
+        with open(f"{home}/pyqmail/{module}.py", "a", encoding="utf-8") as f:
+            f.write(f"\n{text}\n")
     with open(f"{home}/planted.area", "wb") as f:
         f.truncate(planted.ORDERS + planted.SLOT * planted.SLOTS)
         os.fchmod(f.fileno(), 0o666)
@@ -51,6 +65,7 @@ class Place:
 
     def __init__(self, mail, user, other, owner):
         self.mail, self.home, self.user, self.other, self.owner = mail, mail.home, user, other, owner
+        self.started, self.missing = by_hand.Started(mail.home), ()
         self.domain = mail.add_domain("-u", owner.name)
         self.joe = mail.add_user(f"joe@{self.domain}")
         self.top = mail.domain_directory(self.domain)
@@ -92,22 +107,31 @@ class Place:
     def roles(self):
         """{role: Process}, None while some are missing."""
         names = {self.user.uid: "", self.owner.uid: " of a domain", uid("alias"): " as alias"}
-        processes = proc.of(self.home)
-        qmtp = [process for process in processes if process.program == "qmail-qmtpd"]
-        found = {"qmail-qmtpd worker": process for process in qmtp if process.no_new_privs}
-        found |= {"qmail-qmtpd": process for process in qmtp if not process.no_new_privs}
+        everybody = proc.of(self.home)
+        family = self.started.family(everybody)
+        found = by_hand.roles(self.started, [process for process in everybody if process.pid in family])
+        processes = [process for process in everybody if process.pid not in family]
+        for name in ("qmail-qmtpd", "qmail-qmqpd"):
+            for process in [process for process in processes if process.program == name]:
+                found[f"{name} worker" if process.no_new_privs else name] = process
         found |= {"a .qmail command": process for process in processes if process.program == "except"}
-        kinds = by_role([process for process in processes if process.program not in ("qmail-qmtpd", "except")])
+        checks = logins(processes)
+        found |= checks
+        kinds = by_role([process for process in processes if process not in checks.values()
+                         and process.program not in ("qmail-qmtpd", "qmail-qmqpd", "except")])
         for kind, name in KINDS.items():
             if kind in ("warm", "rcptlook"):
                 found |= {f"{name}{names[process.uid]}": process for process in kinds[kind] if process.uid in names}
             elif kinds[kind]:
                 found[name] = kinds[kind][-1]
-        return found if all(name in found and self.begun(name, found[name]) for name in promised.ROLES) else None
+        self.missing = [name for name in promised.ROLES if name not in found or not self.begun(name, found[name])]
+        return None if self.missing else found
 
     @staticmethod
     def begun(name, process):
-        """True unless it has yet to be confined: seccomp is the last step of that."""
+        """True unless it has yet to be started, or confined: seccomp is the last step of that."""
+        if not int(process.status["SigCgt"], 16) >> signal.SIGUSR1 - 1 & 1:
+            return False
         return name not in promised.CONFINED or "seccomp" in sandbox.missing() or int(process.status["Seccomp"]) == 2
 
     # ------------------------------------------------------------ what they try
@@ -154,9 +178,8 @@ class Place:
             ["a_child", "new processes", 0], *CALLS,
         ]
 
-    def ask(self, roles):
+    def ask(self, roles, targets):
         """{role: {target: letters}}: all of them have tried everything."""
-        targets = self.targets()
         low = next(target for target in targets if target[1].startswith("TCP port below"))
         low[2] = next(port for port in range(1023, 500, -1) if is_free(port))
         slots = {process.pid: number for number, process in enumerate(roles.values())}
@@ -187,6 +210,15 @@ class Place:
                         for name in (f"{path}/.removed-{number}", f"{path}/.made-{number}"):
                             with contextlib.suppress(FileNotFoundError):
                                 os.unlink(name)
+
+
+def logins(processes):
+    """{role: Process} of a login by POP3 that is being checked."""
+    root = [process for process in processes if process.program == "qmail-popup" and process.uid == 0]
+    pids = {process.pid for process in root}
+    below = [process for process in root if process.parent in pids]
+    return {"qmail-popup, password check" if process.parent in {each.pid for each in below} else "qmail-popup, a login":
+            process for process in below}
 
 
 # role in tests/peers/roles.py: its name in the table
@@ -246,16 +278,17 @@ print(json.dumps([name for kind, name, how in {CALLS!r} if any(yes for _, yes in
 
 @pytest.fixture(scope="module")
 def place(another_vpophome, open_place, install):
-    smtp, pop3, qmtp = free_port(), free_port(), free_port()
+    smtp, pop3, qmtp, qmqp = free_port(), free_port(), free_port(), free_port()
     home = install(f"{open_place}/privileges/home", "--smtp", f"127.0.0.1:{smtp}", "--pop3", f"127.0.0.1:{pop3}")
-    for name, text in {"qmtplisten": f"127.0.0.1:{qmtp}", "smtproutes": "away.test:127.0.0.1:9",
+    for name, text in {"qmtplisten": f"127.0.0.1:{qmtp}", "qmqplisten": f"127.0.0.1:{qmqp}",
+                       "qmqpservers": "127.0.0.1", "smtproutes": "away.test:127.0.0.1:9",
                        "tcp.smtp": '127.0.0.1:allow,RELAYCLIENT=""'}.items():
         with open(f"{home}/control/{name}", "w", encoding="ascii") as f:
             f.write(f"{text}\n")
     mail = Virtual(System(home, smtp, pop3), another_vpophome)
-    people = []
+    people = []                     # user, other, owner, caller
     with contextlib.ExitStack() as stack:
-        for _ in range(3):
+        for _ in range(4):
             people.append(Person(f"pyq{os.urandom(4).hex()}", f"Pw-{os.urandom(6).hex()}"))
             os.chmod(people[-1].home, 0o700)
             people[-1].uid = os.stat(people[-1].home).st_uid
@@ -264,7 +297,8 @@ def place(another_vpophome, open_place, install):
             status, output = mail.ctl(*words)
             assert status == 0, output
         plant(home)
-        found = Place(mail, *people)
+        found = Place(mail, *people[:3])
+        found.caller = people[3]
         stack.callback(mail.remove, found.domain)
         stack.callback(mail.ctl, "stop")
         status, output = mail.ctl("start")
@@ -276,11 +310,17 @@ def place(another_vpophome, open_place, install):
 def measured(place):
     """{role: {target: letters}}."""
     pop3 = place.prepare()
-    roles = place.mail.wait(place.roles)
+    targets = place.targets()
+    place.started = by_hand.start(place, place.caller)
     try:
-        return place.ask(roles)
+        by_hand.logins(place.started, place)
+        roles = place.mail.wait(place.roles, 120)
+        return place.ask(roles, targets)
+    except AssertionError as why:
+        raise AssertionError(f"not there, or not ready: {place.missing}") from why
     finally:
         pop3.close()
+        place.started.close()
         sleeping = [process.pid for process in proc.of(place.home, "except")]
         for pid in sleeping:
             with open(f"/proc/{pid}/task/{pid}/children", encoding="ascii") as f:

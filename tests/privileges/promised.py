@@ -25,22 +25,30 @@ DEPENDS = ("new namespaces", "ptrace", "keyrings", "io_uring", "performance coun
 
 # uid, and the processes that have it
 UIDS = {
-    "root": ("qmailctl supervise", "qmail-lspawn", "qmail-rcptcheck", "qmail-popup, authenticator"),
+    "root": ("qmailctl supervise", "qmail-lspawn", "qmail-rcptcheck", "qmail-popup, authenticator", "qmail-popup, a login",
+             "qmail-popup, password check", "qmail-popup by itself", "checkpassword", "vchkpw", "authvchkpw",
+             "authdaemond, keeper", "authdaemond, a request", "vpopmaild"),
     "qmails": ("qmail-send",),
     "qmailq": ("qmail-clean", "qmail-queue, guardian", "qmail-queue, worker"),
-    "qmailr": ("qmail-rspawn, guardian", "qmail-rspawn"),
+    "qmailr": ("qmail-rspawn, guardian", "qmail-rspawn", "qmail-remote by itself"),
     "qmailp": ("qmail-lspawn, look-ups", "qmail-rcptcheck, front", "qmail-rcptcheck, look-ups"),
-    "qmaill": ("qmail-log",),
-    "qmaild": ("qmail-smtpd", "qmail-smtpd worker", "qmail-qmtpd", "qmail-qmtpd worker", "qmail-popup",
-               "qmail-popup worker"),
-    "the user": ("qmail-local", "qmail-pop3d", "a .qmail command", "qmail-rcptcheck look"),
+    "qmaill": ("qmail-log", "splogger"),
+    "qmaild": ("qmail-smtpd", "qmail-smtpd worker", "qmail-smtpd by itself",
+               "qmail-qmtpd", "qmail-qmtpd worker", "qmail-qmtpd by itself",
+               "qmail-qmqpd", "qmail-qmqpd worker", "qmail-qmqpd by itself",
+               "qmail-popup", "qmail-popup worker", "qmail-popup by itself, front", "vpopmaild, front"),
+    "authdaemon": ("authdaemond",),
+    "the user": ("qmail-local", "qmail-local by itself", "qmail-pop3d", "qmail-pop3d by itself", "a .qmail command",
+                 "qmail-rcptcheck look"),
     "alias": ("qmail-local as alias", "qmail-rcptcheck look as alias"),
-    "the domain's owner": ("qmail-local of a domain", "qmail-rcptcheck look of a domain"),
+    "the domain's owner": ("qmail-local of a domain", "qmail-rcptcheck look of a domain", "authdaemond, an account"),
+    "whoever starts it": ("qmail-inject", "sendmail", "qmail-queue by hand", "qmail-pw2u", "qmail-qmqpc"),
 }
 # others of the same uid may look into these: they hold nothing that those do not have anyway
-OPEN = ("qmail-send", "qmail-clean", "qmail-queue, guardian", "qmail-queue, worker", "qmail-rspawn, guardian", "qmail-rspawn",
-        "qmail-log",
-        "a .qmail command")
+OPEN = (
+    "qmail-send", "qmail-clean", "qmail-queue, guardian", "qmail-queue, worker", "qmail-rspawn, guardian", "qmail-rspawn",
+    "qmail-remote by itself", "qmail-log", "splogger", "a .qmail command", "qmail-local by itself",
+    "qmail-inject", "sendmail", "qmail-queue by hand", "qmail-pw2u", "qmail-qmqpc")
 
 
 def can(*parts):
@@ -82,6 +90,10 @@ USER = "rcd: ~user/ | ~user/Maildir/new/"
 ALIAS = "rcd: alias/ | ~alias/Maildir/new/; rw: alias/.qmail-list"
 OWNER = "rcd: domain/ | domain/joe/Maildir/new/; rw: domain/vpasswd | domain/vpasswd.cdb"
 
+CLASSIC = ("qmail-smtpd by itself", "qmail-qmtpd by itself", "qmail-qmqpd by itself")
+TALKING = ("qmail-popup by itself, front", "vpopmaild, front", "authdaemond")   # to strangers, and do nothing else
+CALLERS = ("qmail-inject", "sendmail", "qmail-queue by hand", "qmail-pw2u")
+
 BY_UID = {                          # what uids and modes give
     "qmailctl supervise": ROOT,
     "qmail-send": can(NO_RIGHTS, QMAIL, QMAILS),
@@ -89,11 +101,13 @@ BY_UID = {                          # what uids and modes give
     "qmail-lspawn": ROOT,
     "qmail-lspawn, look-ups": can(ANYBODY, NOFILES, QMAILP),
     "qmail-local": can(ANYBODY, USER),
+    "qmail-local by itself": can(ANYBODY, USER),
     "qmail-local as alias": can(ANYBODY, NOFILES, ALIAS),
     "qmail-local of a domain": can(ANYBODY, OWNER),
     "a .qmail command": can(ANYBODY, USER),
     "qmail-rspawn, guardian": can(NO_RIGHTS, QMAIL, QMAILR),
     "qmail-rspawn": can(NO_RIGHTS, QMAIL, QMAILR),
+    "qmail-remote by itself": can(NO_RIGHTS, QMAIL, QMAILR),
     "qmail-queue, guardian": can(NO_RIGHTS, NOFILES, QMAILQ),
     "qmail-queue, worker": can(NO_RIGHTS, NOFILES, QMAILQ),
     "qmail-log": can(NO_RIGHTS, NOFILES, "rcd: log/ | log/send/; rw: log/send/current"),
@@ -101,6 +115,9 @@ BY_UID = {                          # what uids and modes give
     "qmail-smtpd worker": can(NO_RIGHTS, NOFILES),
     "qmail-qmtpd": can(ANYBODY, NOFILES),
     "qmail-qmtpd worker": can(NO_RIGHTS, NOFILES),
+    "qmail-qmqpd": can(ANYBODY, NOFILES),
+    "qmail-qmqpd worker": can(NO_RIGHTS, NOFILES),
+    **dict.fromkeys(CLASSIC, can(NO_RIGHTS, NOFILES)),
     "qmail-rcptcheck": without(ROOT, "rights of set-uid programs"),
     "qmail-rcptcheck, front": can(NO_RIGHTS, NOFILES, QMAILP),
     "qmail-rcptcheck, look-ups": can(NO_RIGHTS, NOFILES, QMAILP),
@@ -110,8 +127,32 @@ BY_UID = {                          # what uids and modes give
     "qmail-popup, authenticator": ROOT,
     "qmail-popup": can(NO_RIGHTS, NOFILES),
     "qmail-popup worker": can(NO_RIGHTS, NOFILES),
+    "qmail-popup, a login": ROOT,
+    "qmail-popup, password check": ROOT,
+    "qmail-popup by itself": ROOT,
+    "qmail-popup by itself, front": can(NO_RIGHTS, NOFILES),
     "qmail-pop3d": can(ANYBODY, USER),
+    "qmail-pop3d by itself": can(NO_RIGHTS, USER),
+    "checkpassword": ROOT,
+    "vchkpw": ROOT,
+    "authvchkpw": ROOT,
+    "authdaemond": NO_RIGHTS,
+    "authdaemond, keeper": ROOT,
+    "authdaemond, a request": ROOT,
+    "authdaemond, an account": can(ANYBODY, OWNER),
+    "vpopmaild": ROOT,
+    "vpopmaild, front": can(NO_RIGHTS, NOFILES),
+    **dict.fromkeys(CALLERS, ANYBODY),
+    "qmail-qmqpc": NO_RIGHTS,
+    "splogger": can(NO_RIGHTS, NOFILES),
 }
+# programs that have no row: they have the rights of who starts them, as the rows show that are told with these
+OF_A_LINE = """bouncesaying condredirect except forward maildirmake preline qbiff qreceipt qsmhook vdelivermail""".split()
+OF_CALLERS = """clearopensmtp datemail dnsfq dnsip dnsmxip dnsptr dotqmail2valias elq hostname instcheck ipmeprint
+    maildir2mbox maildirwatch mailsubj pinq predate qail qmail-config qmail-getpw qmail-newmrh qmail-newu qmail-qread
+    qmail-qstat qmail-showctl qmail-start qmail-tcpok qmail-tcpto qmail-upq qmailctl tcp-env tcprules vaddaliasdomain
+    vadddomain vadduser valias vchangepw vconvert vdeldomain vdeloldusers vdeluser vdominfo vipmap vkill vmkpasswd
+    vmoddomlimits vmoduser vpasswd vpopbull vrcptcheck vsetuserquota vuserinfo vverifypw""".split()
 GIVEN_UP = {*USED, *LISTENING, "new namespaces"}
 ALONE = {*GIVEN_UP, *SOCKETS, "new processes"}
 
@@ -124,6 +165,8 @@ PYTHON = "r: pyqmail/ | pyqmail/base/prot.py"
 SUBMITTING = can(PYTHON, """r: bin/ | control/ | run/qmail-queue/ | run/qmail-rcptcheck/ | /etc/ | users/ | run/ |
     run/qmail-send/ | alias/ | log/ | log/send/ | bin/qmail-send | control/me | /etc/passwd;
     o: run/qmail-queue/socket | run/qmail-rcptcheck/socket | UDP; c: new processes""")
+CARRYING = can(PYTHON, """r: bin/ | control/ | /etc/ | bin/qmail-send | control/me | /etc/passwd;
+    rw: queue/lock/tcpto; o: TCP connections | UDP""")
 KEEPING = can(PYTHON, """r: queue/ | queue/lock/ | bin/ | control/ | users/ | run/ | run/qmail-rcptcheck/ |
     run/qmail-send/ | alias/ | log/ | log/send/ | /etc/ | queue/lock/tcpto | bin/qmail-send | /etc/passwd;
     rcd: queue/pid/ | queue/intd/ | queue/todo/ | queue/mess/ | run/qmail-queue/; rw: queue/mess/message;
@@ -133,8 +176,8 @@ CONFINED = {                        # what base/sandbox.py leaves of that
     "qmail-send": can(PYTHON, QMAILS, """r: queue/ | queue/todo/ | queue/lock/ | queue/mess/ | bin/ | control/ | users/ |
         run/ | run/qmail-queue/ | alias/ | /etc/ | queue/mess/message | bin/qmail-send | control/me | /etc/passwd;
         o: run/qmail-queue/socket; c: new processes"""),
-    "qmail-rspawn": can(PYTHON, """r: queue/mess/ | bin/ | control/ | /etc/ | queue/mess/message | bin/qmail-send |
-        control/me | /etc/passwd; rw: queue/lock/tcpto; o: TCP connections | UDP"""),
+    "qmail-rspawn": can(CARRYING, "r: queue/mess/ | queue/mess/message"),
+    "qmail-remote by itself": CARRYING,
     "qmail-queue, guardian": KEEPING,
     "qmail-queue, worker": KEEPING,
     "qmail-clean": can(PYTHON, "rd: queue/pid/ | queue/intd/ | queue/todo/ | queue/mess/"),
@@ -142,6 +185,11 @@ CONFINED = {                        # what base/sandbox.py leaves of that
     "qmail-log": can(PYTHON, "rcd: log/send/; rw: log/send/current"),
     "qmail-smtpd worker": SUBMITTING,
     "qmail-qmtpd worker": SUBMITTING,
+    "qmail-qmqpd worker": SUBMITTING,
+    **dict.fromkeys(CLASSIC, SUBMITTING),
+    **dict.fromkeys(TALKING, can(PYTHON)),
+    "qmail-qmqpc": can(PYTHON, "o: TCP connections | UDP"),
+    "splogger": can(PYTHON, "r: /etc/ | /etc/passwd; o: run/qmail-queue/socket | run/qmail-rcptcheck/socket"),
     "qmail-rcptcheck": narrowed("qmail-rcptcheck", GIVEN_UP),
     "qmail-rcptcheck, front": narrowed("qmail-rcptcheck, front", ALONE),
     "qmail-rcptcheck, look-ups": narrowed("qmail-rcptcheck, look-ups", {*GIVEN_UP, "new processes"}),
@@ -151,6 +199,7 @@ CONFINED = {                        # what base/sandbox.py leaves of that
     "qmail-popup worker": can(PYTHON, """r: control/ | control/me;
         o: run/qmail-queue/socket | run/qmail-rcptcheck/socket"""),
     "qmail-pop3d": can(PYTHON, "rcd: ~user/Maildir/new/"),
+    "qmail-pop3d by itself": can(PYTHON, "rcd: ~user/Maildir/new/"),
 }
 ROLES = {**BY_UID, **CONFINED}
 UID = {role: uid for uid, roles in UIDS.items() for role in roles}
@@ -172,6 +221,32 @@ def letters(role, target, table=CONFINED):
 
 # ---------------------------------------------------------------- for people
 
+NOTES = {
+    "qmail-local": """It runs what users' .qmail files say and writes to mailboxes wherever users have put them, so it must
+        be able to do what its user can. It is nobody else: the uid is given up for good before a message is opened.""",
+    "a .qmail command": f"""Whatever a line of a .qmail file names. Of ours: {", ".join(OF_A_LINE)}.""",
+    "qmail-lspawn": "It becomes any user but root, and reads nothing but orders of qmail-send and answers of its look-ups.",
+    "qmail-popup, a login": "Until the password is checked; after that it is qmail-pop3d.",
+    "qmail-popup, password check": """PAM's modules and the databases of accounts may need anything. It gets a name and a
+        password of bounded length, and ends with its answer.""",
+    "qmail-popup by itself": """It runs the checker, which may be any program. What a client says goes to the front,
+        which gives it two fields of bounded length.""",
+    "checkpassword": "Until it becomes the user and executes the next program.",
+    "vchkpw": "The same, for the users of virtual domains.",
+    "authvchkpw": "The same, for Courier-IMAP 1.x.",
+    "authdaemond": "The front, which reads what clients write.",
+    "authdaemond, keeper": "It gets the fields of a request, bounded in number and length, and forks.",
+    "authdaemond, a request": "It finds the domain, opens the relay, and answers; it checks accounts of the system.",
+    "authdaemond, an account": """It reads the account and compares. Accounts may be in a database that is reached in any
+        way, so it has all that the owner has.""",
+    "vpopmaild": """It makes and removes domains, for whoever has logged in. What comes before that is read by the
+        front.""",
+    "qmail-inject": f"""They have the rights of who starts them, root's if that is root; so have these, which have no row of
+        their own: {", ".join(OF_CALLERS)}.""",
+    "qmail-queue by hand": """Here somebody who is neither root nor qmailq has started it: it passes two descriptors to the
+        queue service.""",
+}
+TOLD_TOGETHER = {CALLERS[0]: CALLERS, CLASSIC[0]: CLASSIC}
 HEAD = """<!-- made by tests/privileges/generate from tests/privileges/promised.py -->
 # What each process can do
 
@@ -183,8 +258,9 @@ Names without a leading `/` are below the home. A *message* is one that is in th
 *another* another user with a Maildir; *domain* is a virtual domain with an owner of its own, *joe* one of its accounts.
 Homes have the mode 0700. To look into a process is to read its memory and to trace it; nobody but root can do so with
 processes of another uid, or signal them. *Confined* means that the program has given up rights that its uid has, by
-Landlock and seccomp; on a kernel without them it has what its uid has, and says so in the log. Whether there are
-{depends}
+Landlock and seccomp; on a kernel without them it has what its uid has, and those that live long say so in the log.
+*By itself* is a program that was started for one connection or message: by tcpserver, inetd or a person. Whether there
+are {depends}
 for anybody depends on the kernel.
 
 What a process holds, its descriptors and its directory, is tested by `tests/system/test_identities.py`; who they are
@@ -216,14 +292,19 @@ def beyond(part, known):
 
 
 def section(role):
-    part, uid = ROLES[role], UID[role]
-    yield f"\n### {role}\n"
+    part, uid, together = ROLES[role], UID[role], TOLD_TOGETHER.get(role, (role,))
+    if any(role in others[1:] for others in TOLD_TOGETHER.values()):
+        return
+    yield f"\n### {', '.join(together)}\n"
+    for each in together:
+        if each in NOTES:
+            yield textwrap.fill(" ".join(NOTES[each].split()), 118, break_on_hyphens=False) + "\n"
     yield f"uid: {uid}. " + told(role, part) + "\n"
     if uid == "root":
         return
     full = not beyond(NO_RIGHTS, part)
     yield from lines(beyond(part, ANYBODY) if full else part)
-    others = {what: [other for other in ROLES if other != role and letter in letters(role, f"process {other}")]
+    others = {what: [other for other in ROLES if other not in together and letter in letters(role, f"process {other}")]
               for letter, what in (("s", "signals"), ("p", "looks into"))}
     yield from (item(what, "; ".join(names)) for what, names in others.items() if names)
 
@@ -234,6 +315,8 @@ def told(role, part):
     if UID[role] == "root":
         return "Confined: everything but the following, and power over processes that it has not started.\n\n" + \
             item("no", "; ".join(beyond(ROOT, part)))
+    if part == ANYBODY:
+        return "What anybody can."
     if not beyond(ANYBODY, part):
         return "What anybody can, and:"
     if not beyond(NO_RIGHTS, part):
