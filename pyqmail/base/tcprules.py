@@ -15,6 +15,7 @@ from .errors import Permanent, Temporary, text
 from .filemark import mark
 
 IPV6_GROUPS = 8
+MAPPED = b"::ffff:"                 # an IPv4 address on an IPv6 socket; clients are known without it
 DIGITS = 18                         # of a number in a range
 
 
@@ -36,12 +37,12 @@ def split_ipv6(line):
     """(address, rest) of a rule for an IPv6 address or prefix. Raises Permanent for anything else."""
     cuts = [cut for cut in (line.find(b":allow"), line.find(b":deny")) if cut > 0]
     address = line[:min(cuts, default=0)].lower()
-    if not address or address.strip(b"0123456789abcdef:"):
+    if not address or address.strip(b"0123456789abcdef:."):
         raise bad(line)
     rest = line[len(address) + 1:]
     if address.endswith(b":") and not address.endswith(b"::"):
         groups = address[:-1].split(b":")
-        if not all(0 < len(group) <= 4 for group in groups) or len(groups) >= IPV6_GROUPS:
+        if b"." in address or not all(0 < len(group) <= 4 for group in groups) or len(groups) >= IPV6_GROUPS:
             raise bad(line)
         return b"".join(b"%x:" % int(group, 16) for group in groups), rest
     import socket                   # only rules for IPv6 come here
@@ -49,7 +50,8 @@ def split_ipv6(line):
         packed = socket.inet_pton(socket.AF_INET6, address.decode("ascii"))
     except OSError:
         raise bad(line) from None
-    return socket.inet_ntop(socket.AF_INET6, packed).encode(), rest
+    found = socket.inet_ntop(socket.AF_INET6, packed).encode()
+    return found.removeprefix(MAPPED) if b"." in found else found, rest
 
 
 def instructions(rest, line):

@@ -83,9 +83,10 @@ def network_client(ip):
     """The address as TCPREMOTEIP has it; None for what is none."""
     kind = _socket.AF_INET6 if b":" in ip else _socket.AF_INET
     try:
-        return _socket.inet_ntop(kind, _socket.inet_pton(kind, ip.decode("ascii"))).encode()
+        found = _socket.inet_ntop(kind, _socket.inet_pton(kind, ip.decode("ascii"))).encode()
     except (OSError, UnicodeDecodeError, ValueError):
         return None
+    return found.removeprefix(tcprules.MAPPED) if b"." in found else found
 
 
 def compiled():

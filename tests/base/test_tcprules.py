@@ -21,6 +21,8 @@ COMPILED = [
     (b"2001:DB8:0::1:deny", [(b"2001:db8::1", b"D\0")]),
     (b"2001:0db8:0::deny", [(b"2001:db8:0:", b"D\0")]),
     (b'::1:allow,RELAYCLIENT=""', [(b"::1", b"+RELAYCLIENT=\0")]),
+    (b"::ffff:192.0.2.7:deny\n::FFFF:c000:208:deny", [(b"192.0.2.7", b"D\0"), (b"192.0.2.8", b"D\0")]),
+    (b"::1.2.3.4:deny", [(b"::1.2.3.4", b"D\0")]),
 ]
 
 
@@ -32,7 +34,8 @@ def test_compile(source, records):
 @pytest.mark.parametrize("line", [
     b":alow", b":allowx", b"a:deny,", b"a:deny,A", b"a:deny,A=", b'a:deny,A="x', b"a:", b"1.2.3.a-4:deny",
     b"1-2-3.:allow", b"10.1-" + b"9" * 5000 + b".:deny",
-    b"xyz:1:deny", b"::deny", b"12345::deny", b"1:2::3::4:deny", b"2001::db8::deny", b"1:2:3:4:5:6:7:8::deny"])
+    b"xyz:1:deny", b"::deny", b"12345::deny", b"1:2::3::4:deny", b"2001::db8::deny", b"1:2:3:4:5:6:7:8::deny",
+    b"1.2.3.4:5:deny", b"::1.2.3:deny", b"::1.2.3.4::deny", b"1.2.::deny"])
 def test_unclear_rule(line):
     with pytest.raises(Permanent, match="unable to parse this line"):
         list(tcprules.compile_rules(line))

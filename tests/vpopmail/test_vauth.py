@@ -395,7 +395,8 @@ def test_a_clock_set_back_hides_no_login(site):
 
 
 @pytest.mark.parametrize("given, ip", [(b"2001:DB8:0:0::1", b"2001:db8::1"), (b"10.1.2.3", IP), (b"10.1.2", None), (b"cafe", None),
-                                       (b"::g", None), (b"", None), (b"\xff", None), (b"1\0", None)])
+                                       (b"::g", None), (b"", None), (b"\xff", None), (b"1\0", None),
+                                       (b"::ffff:10.1.2.3", IP), (b"::ffff:a01:203", IP)])
 def test_addresses_have_one_form(given, ip):
     assert roaming.network_client(given) == ip
 
