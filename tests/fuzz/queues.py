@@ -397,7 +397,7 @@ def litter(given):
             os.link(next(iter(files(("todo" if kind == "intd" else kind,)))), path)
         elif how & 8:
             os.symlink("nothing", path)
-        elif how & 16:
+        elif how & 16 and not name.isdecimal():    # others split directories by such names
             os.mkdir(path)
         else:
             os.makedirs(os.path.dirname(path), exist_ok=True)
