@@ -13,7 +13,7 @@ import socket
 import time
 
 from ..auth import accounts, accounts_pam, checkpassword, failures
-from ..base import accounts as roles, child, errors, gate, home, limits, listen, prot, sig
+from ..base import accounts as roles, child, errors, gate, home, limits, listen, sig
 from . import confined, handover, serve, session
 
 NAME = "qmail-popup"

@@ -72,7 +72,7 @@ def end(process):
 
 def start(place, caller):
     """Start everything. place: conftest.Place; caller: a Person who has nothing but an account."""
-    found, home = Started(place.home), place.home
+    found = Started(place.home)
     qmaild, itself = (uid("qmaild"), gid("nofiles")), (caller.uid, caller.uid)
     user = (place.user.uid, os.stat(place.user.home).st_gid)
     root = (0, 0)
