@@ -6,7 +6,7 @@ import types
 
 from pyqmail.auth import checkpassword, hashes      # noqa: F401  loaded here, so that they are instrumented
 from pyqmail.base import (address, cdb, cdb_edit, control, date, dns, endpoint, header, ident, ipme, maildirsize, mbox,
-                          number, options, passing, rcpthosts, tcprules)
+                          number, options, passing, pidfile, rcpthosts, tcprules)
 from pyqmail.base.errors import Permanent, Temporary
 from pyqmail.delivery import dotqmail, environment, loop
 from pyqmail.imap import settings, wire as imap
@@ -18,7 +18,7 @@ from pyqmail.rcptcheck import wire as rcptcheck
 from pyqmail.send import bounce
 from pyqmail.send import rewrite as routing
 from pyqmail.smtp import grammar, reports, route, tcpto
-from pyqmail.spawn import ending, orders, resolver, wire as spawn
+from pyqmail.spawn import ending, orders, resolver, warm, wire as spawn
 from pyqmail.users import assign, codes, lookup
 from pyqmail.vpopmail import (account, daemon_access, daemon_files, database_url, hashdirs, limits, names, quotas,
                               roaming)
@@ -256,6 +256,8 @@ def orders_and_reports(data):
         output.add(part)
     assert len(output.text()) <= ending.OUTPUT_MAX and b"\0" not in output.text()
     assert ending.report(seed, output.text())[:1] in b"KZD"
+    code, _, handed, text = warm.understood(stream)
+    assert 0 <= code < 1000 and not (handed and text) and stream.endswith(text)
 
 
 def remote_output(data):
@@ -614,6 +616,11 @@ def options_and_words(data):
     value, rest = number.leading(data)
     assert value is None or value >= 0 and data.endswith(rest)
     assert 0 <= number.unsigned(data) <= number.WORD
+    os.makedirs("run", exist_ok=True)
+    with open(pidfile.place("fuzzed"), "wb") as f:
+        f.write(data)
+    found = pidfile.running("fuzzed")
+    assert found is None or found.start == pidfile.start_time(found.pid)
 
 
 def dns_names(data):

@@ -7,6 +7,7 @@ from pyqmail.auth import accounts as system, accounts_pam, failures, hashes, pop
 from pyqmail.base import clock, maildir, maildirsize, tcprules
 from pyqmail.base.errors import Permanent, Temporary
 from pyqmail.pop3 import maildrop, session as pop3
+from pyqmail.programs import maildirwatch, qbiff
 from pyqmail.vpopmail import (account, assign, backend, hashdirs, home, instructions, lists, mailbox, place, roaming,
                               vpasswd, vpasswd_large)
 from pyqmail.vpopmail.errors import Refused
@@ -91,6 +92,27 @@ def here():
 def text(path):
     with open(path, "rb") as f:
         return f.read()
+
+
+def terminals(data):
+    """A message as qbiff and maildirwatch show it: printable, in the lines and as long as they say."""
+    fd = os.memfd_create("fuzz", os.MFD_CLOEXEC)
+    before = os.dup(0)
+    try:
+        os.write(fd, data)
+        os.lseek(fd, 0, os.SEEK_SET)
+        shown = maildirwatch.block(fd)
+        os.lseek(fd, 0, os.SEEK_SET)
+        os.dup2(fd, 0)
+        announced = qbiff.printable(qbiff.extract(), b"/")
+    finally:
+        os.dup2(before, 0)
+        os.close(before)
+        os.close(fd)
+    assert not shown.replace(b"\033[1m", b"").replace(b"\033[0m", b"").strip(qbiff.PRINTABLE + b"\n"), shown
+    lines = shown.split(b"\n")
+    assert lines[0].startswith(b"FROM ") and len(lines) in (4, 5) and len(lines[-3]) <= maildirwatch.SHOWN, shown
+    assert not announced.strip(qbiff.PRINTABLE) and len(announced) <= qbiff.TEXT_LENGTH
 
 
 class Delivery:

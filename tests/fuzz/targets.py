@@ -74,6 +74,7 @@ TARGETS = {each.name: each for each in (
     Target("surroundings", hosts.surroundings, "Received is two harmless lines; a rule is a verdict and variables"),
     Target("user-environment", hosts.user_environment, "a header of just the fields it must have, or Permanent"),
     Target("maildirs", mailboxes.maildirs, "lists of lines; QUIT removes what DELE named and nothing else"),
+    Target("terminals", mailboxes.terminals, "printable lines of bounded length"),
     Target("virtual-dot-qmail", mailboxes.virtual_dot_qmail, "the model's instructions in their order"),
     Target("vpasswd-files", mailboxes.accounts_of_a_domain, "what was there stays, look-ups agree; or refused"),
     Target("domain-lists", mailboxes.domain_lists, "in order, once; directories that are some; counts that add up"),
