@@ -1,7 +1,7 @@
 """One of the places of tests.death, by itself in namespaces: not part of the ordinary tests.
 
 Descriptor DEATH_ORDERS: a JSON list a line, [role, at, error, log]; DEATH_REPORTS: for each the Result, or {"failed":
-why}. Ends with the orders.
+why}. Ends with the orders. DEATH_FINISH: another qmail-send that finishes what deaths leave, or nothing.
 """
 import json
 import os
@@ -10,6 +10,7 @@ import pytest
 
 from pyqmail.base import errors
 from tests.death.lives import Place
+from tests.peers import namespaces
 from tests.peers.virtual import Virtual
 from tests.system.conftest import make_system, people     # noqa: F401
 
@@ -22,7 +23,10 @@ def test_labour(make_system, people, vpophome):      # noqa: F811
     assert mail.ctl("vpopmail")[0] == 0
     mail.control("pop3checker", None)       # the system's users read their mail here
     address = virtual.add_user(f"reader@{virtual.add_domain()}")
-    place = Place(mail, people, (address, f"{virtual.user_directory(address)}/Maildir"))
+    finisher = os.environ.get("DEATH_FINISH")
+    if finisher:
+        namespaces.lay(mail.home, "/var/qmail")         # where such a program looks for its home
+    place = Place(mail, people, (address, f"{virtual.user_directory(address)}/Maildir"), finisher)
     place.warm_up()
     with open(int(os.environ["DEATH_ORDERS"]), encoding="utf-8") as orders, \
             open(int(os.environ["DEATH_REPORTS"]), "w", encoding="utf-8") as reports:

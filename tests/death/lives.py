@@ -11,6 +11,7 @@ import contextlib
 import os
 import poplib
 import re
+import shutil
 import signal
 import smtplib
 import socket
@@ -25,6 +26,7 @@ from tests.death.watch import Trace
 from tests.peers.ports import free_port
 from tests.peers.smtp_host import EHLO, Host
 
+ANSWER = 120                        # s that a client waits for one
 LIFE = 20                           # s for a life that nobody disturbs
 # A program's text that sh cannot open or read: it says "for good" then, or, taking an error for the end, "done".
 UNREADABLE = r"(openat|p?read\w*) HOME/bin/"
@@ -95,10 +97,10 @@ def empty(maildir):
 
 class Place:
     """mail: the running installation (tests/system). people: makes one. virtual: (address, Maildir) of a virtual user
-    of it, or None. It may be broken in any way."""
+    of it, or None. finisher: another qmail-send, which goes on from what deaths leave. It may be broken in any way."""
 
-    def __init__(self, mail, people, virtual=None):
-        self.mail, self.home, self.virtual = mail, mail.home, virtual
+    def __init__(self, mail, people, virtual=None, finisher=None):
+        self.mail, self.home, self.virtual, self.finisher = mail, mail.home, virtual, finisher
         self.reader, self.sender = people(), people()
         self.sender.file(".qmail-none-default", f"|echo {REASON}; exit 100\n")
         self.host = Host(**{EHLO: PIPELINING}).__enter__()
@@ -127,7 +129,7 @@ class Place:
     def warm_up(self):
         """A life without anything: every process that is made for the first message is there."""
         self.up()
-        result = Result("nobody", 0, None)
+        result = Result("qmail-send", 0, None)
         self.recover(result, [self.smtp(self.message())])
         assert not result.problems, result
 
@@ -168,6 +170,22 @@ class Place:
             for name in names:
                 os.rename(f"{self.home}/bin/{name}.own", f"{self.home}/bin/{name}")
 
+    @contextlib.contextmanager
+    def finished_by(self, program):
+        """From its next start on qmail-send is this program; afterwards ours again."""
+        path = f"{self.home}/bin/qmail-send"
+        os.rename(path, f"{path}.own")
+        shutil.copy(program, path)
+        self.mail.kill(*self.mail.processes("qmail-send"))
+        try:
+            yield
+        finally:
+            os.rename(f"{path}.own", path)
+            self.up()
+            pid = self.sender_process()
+            os.kill(pid, signal.SIGTERM)
+            self.mail.wait(lambda: not os.path.exists(f"/proc/{pid}"))
+
     # ------------------------------------------------------------ a life
 
     def trial(self, name, at=0, error=None, log=False, call=None):
@@ -196,7 +214,7 @@ class Place:
     def smtp(self, message, size=0, ready=lambda: None):
         """Send it; ready() is called before it is complete. Returns the message with its answer."""
         try:
-            with smtplib.SMTP("127.0.0.1", self.ports["smtp"], timeout=30, local_hostname="client.test") as smtp:
+            with smtplib.SMTP("127.0.0.1", self.ports["smtp"], timeout=ANSWER, local_hostname="client.test") as smtp:
                 smtp.ehlo()
                 smtp.mail(self.sender.address)
                 codes = [smtp.rcpt(recipient) for recipient in self.recipients(message)]
@@ -225,8 +243,13 @@ class Place:
                 self.over(AFTER_ERROR)
             elif trace.struck():
                 self.look(result)
+            finish = contextlib.ExitStack()
+            if self.finisher and trace.struck() and self.mail.unfinished():
+                finish.enter_context(self.finished_by(self.finisher))
+                result.notes.append("finished by another")
         self.note(result, trace)
-        self.recover(result, sent)
+        with finish:
+            self.recover(result, sent)
 
     def by_smtp(self, role, result, options):
         self.one(role, result, options, lambda: [self.smtp(self.message())])
@@ -281,7 +304,7 @@ class Place:
     def converse(self, name, packet, message):
         """Send a packet; the message with its answer, as SMTP would have put it."""
         said = b""
-        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", self.ports[name]), 30) as sock:
+        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", self.ports[name]), ANSWER) as sock:
             sock.sendall(packet(message))
             sock.shutdown(socket.SHUT_WR)
             while data := sock.recv(65536):
@@ -378,7 +401,7 @@ class Place:
         virtual = ((self.virtual[1], "~virtual/Maildir"),) if self.virtual else ()
         for place, word in ((self.home, "HOME"), (self.reader.home, "~"), (self.sender.home, "~"), *virtual):
             call = call.replace(place, word)
-        return re.sub(r"[0-9]+", "#", call)
+        return re.sub(r"[0-9]+", "#", re.sub(r"/pyqmail-test\.[^/]*", "", call))
 
     @contextlib.contextmanager
     def unsupervised(self):
@@ -462,8 +485,10 @@ class Place:
         if result.error and result.hit and re.match(UNREADABLE, result.hit) and result.problems:
             result.notes.append("the program's own text: " + ", ".join(result.problems))
             result.problems.clear()
-        if result.error and for_good(message.answer):
+        if for_good(message.answer):
             result.problems.append("refused for good: " + message.answer)
+        if not message.answer and not ROLES[result.role].hears:
+            result.problems.append("the client got no answer")
 
     def check_bounce(self, result, message):
         address = b"<%b-none-%d@localhost" % (self.sender.name.encode(), message.number)     # sendmail completes names

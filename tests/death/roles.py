@@ -11,12 +11,12 @@ class Role:
     only what they fork from now on is watched; own: only they. cold: programs that are executed anew for each delivery
     meanwhile. executed: a program's whole start is among its calls. frozen(place): processes that do nothing until
     several messages are there. together: all of `pids` die at once. first(place): processes that are killed in any
-    case, before the message comes."""
+    case, before the message comes. hears: clients speak with this very process."""
 
     def __init__(self, pids=None, life="by_smtp", *, new=False, own=False, cold=(), frozen=None, together=False,
-                 first=None):
+                 first=None, hears=False):
         self.pids, self.life, self.new, self.own, self.cold, self.frozen = pids, life, new, own, cold, frozen
-        self.together, self.first = together, first
+        self.together, self.first, self.hears = together, first, hears
         self.executed = pids is None or bool(cold) and new or life == "pop3"
 
 
@@ -69,11 +69,15 @@ def warm_virtual(place):
     return [process for process in place.mail.workers("qmail-lspawn") if process.uid == uid_of("vpopmail")]
 
 
+def all_warm(place):
+    return [*warm(place), *warm_virtual(place)] if place.virtual else warm(place)
+
+
 ROLES = {
-    "qmail-smtpd": Role(workers("qmail-smtpd")),
-    "qmail-smtpd, 40 kB": Role(workers("qmail-smtpd"), "large"),
-    "qmail-qmtpd": Role(workers("qmail-qmtpd"), "qmtp"),
-    "qmail-qmqpd": Role(workers("qmail-qmqpd"), "qmqp"),
+    "qmail-smtpd": Role(workers("qmail-smtpd"), hears=True),
+    "qmail-smtpd, 40 kB": Role(workers("qmail-smtpd"), "large", hears=True),
+    "qmail-qmtpd": Role(workers("qmail-qmtpd"), "qmtp", hears=True),
+    "qmail-qmqpd": Role(workers("qmail-qmqpd"), "qmqp", hears=True),
     "queue service": Role(worker),
     "queue service, 40 kB": Role(worker, "large"),
     "queue service, 4 at once": Role(worker, "several", frozen=worker),
@@ -85,7 +89,8 @@ ROLES = {
     "qmail-send": Role(named("qmail-send")),
     "qmail-send, 4 at once": Role(named("qmail-send"), "several", frozen=named("qmail-send")),
     "qmail-clean": Role(named("qmail-clean")),
-    "qmail-lspawn": Role(root("qmail-lspawn")),
+    "qmail-lspawn": Role(root("qmail-lspawn"), own=True),
+    "qmail-lspawn, making warm ones": Role(root("qmail-lspawn"), first=all_warm),
     "look-ups": Role(lookups),
     "warm qmail-local": Role(warm),
     "warm, virtual users": Role(warm_virtual),
