@@ -3,7 +3,7 @@ import os
 import pwd
 
 from ..base import accounts, home
-from . import doctor, services
+from . import doctor, mailboxes, services
 
 
 def lines(run, started):
@@ -13,13 +13,13 @@ def lines(run, started):
     yield f"pyqmail is installed in {home.HOME}{' and runs' if started else ''}."
     if run.kept:
         yield f"These programs there are not pyqmail's and were left alone: {', '.join(run.kept)}"
-    who = pwd.getpwuid(private[0]).pw_name if private else "alice"
+    who = pwd.getpwuid(private[0]).pw_name if private else somebody()
     if private:
         yield f"PRIVILEGE SEPARATION IS OFF: this is a private home, every role is played by {who}"
         yield f"(uid {private[0]}). Fine for a laptop or a test; install as root for a mail server."
     ctl, sendmail = home.program("qmailctl"), home.program("sendmail")
     if os.path.realpath("/usr/sbin/sendmail") == sendmail:
-        sendmail = "sendmail"
+        sendmail = "/usr/sbin/sendmail"     # not in everybody's PATH
     yield ""
     if not started:
         old = services.running("send")
@@ -37,6 +37,14 @@ def lines(run, started):
     yield f"stop       {ctl} stop"
     yield f"settings   {home.path('control')}: me, locals, rcpthosts, smtproutes …"
     yield f"           explained by {home.program('qmail-showctl')}"
+
+
+def somebody():
+    """Whom the examples name: who called sudo, or anybody who has a Maildir."""
+    people = [user.pw_name for user in pwd.getpwall()
+              if user.pw_uid in mailboxes.ORDINARY and os.path.isdir(f"{user.pw_dir}/Maildir")]
+    caller = os.environ.get("SUDO_USER")
+    return caller if caller in people else next(iter(people), "alice")
 
 
 def password_of(run, private):
