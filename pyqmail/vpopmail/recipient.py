@@ -51,7 +51,8 @@ def by_instructions(found, ext, host, size=0, action_of=command.own_vdelivermail
 def last_word(line):
     """The action of a line that runs any vdelivermail: the domain is vpopmail's, whoever's program that is."""
     words = line.split()
-    return words[-1].strip(b"'\"") if os.path.basename(words[0]) == command.VDELIVERMAIL else None
+    runs_it = bool(words) and os.path.basename(words[0]) == command.VDELIVERMAIL
+    return words[-1].strip(b"'\"") if runs_it else None
 
 
 class Recipient(delivery.Delivery):

@@ -57,6 +57,12 @@ def verdict(text, ext=b"joe", host=DOMAIN, size=0):
     return recipient.by_instructions(dotqmail.Instructions(text), ext, host, size)
 
 
+@pytest.mark.parametrize("line", [b"|vdelivermail x|\n", b"|vdelivermail | \t\n"])
+def test_a_line_that_ends_with_a_pipe_names_no_program(line):
+    found = dotqmail.Instructions(line)
+    assert recipient.by_instructions(found, b"x", b"a.test", action_of=recipient.last_word) is recipient.KNOWN
+
+
 def delivered(action, ext, size, tmp_path, host=DOMAIN):
     """vdelivermail's exit code for a message of `size` bytes."""
     path = tmp_path / "message"
