@@ -3,12 +3,13 @@ or refused in the documented way, and cutting it into pieces changes nothing."""
 import os
 import socket
 import types
+from unittest import mock
 
 from pyqmail.auth import checkpassword, hashes      # noqa: F401  loaded here, so that they are instrumented
 from pyqmail.base import (address, cdb, cdb_edit, control, date, dns, endpoint, header, ident, ipme, maildirsize, mbox,
                           number, options, passing, pidfile, rcpthosts, tcprules)
 from pyqmail.base.errors import Permanent, Temporary
-from pyqmail.delivery import dotqmail, environment, loop
+from pyqmail.delivery import command, dotqmail, environment, loop
 from pyqmail.imap import settings, wire as imap
 from pyqmail.inject import injection, message, rewrite, tokens, addresses
 from pyqmail.pop3 import authenticator, handover
@@ -21,7 +22,7 @@ from pyqmail.smtp import grammar, reports, route, tcpto
 from pyqmail.spawn import ending, orders, resolver, warm, wire as spawn
 from pyqmail.users import assign, codes, lookup
 from pyqmail.vpopmail import (account, daemon_access, daemon_files, database_url, hashdirs, limits, names, quotas,
-                              roaming)
+                              recipient, roaming)
 from pyqmail.vpopmail.errors import Refused
 
 from . import models
@@ -446,6 +447,11 @@ def dot_qmail(data):
     if b"/" not in ext and b"\0" not in ext:
         for name, _ in dotqmail.names(b"-", ext):
             assert name.startswith(b".qmail-") and b"/" not in name and b".." not in name
+    for action_of in (recipient.last_word, command.own_vdelivermail):
+        with mock.patch.object(recipient, "of_user", lambda *known: known):
+            said = refused(Temporary, recipient.by_instructions, dotqmail.Instructions(dotqmail.end_line(text),
+                           forward_only), ext, b"a.example", 5, action_of)
+        assert said is None or said is recipient.KNOWN or b"vdelivermail" in text and said[2] in text
     for line in (text.split(b"\n")):
         daemon_access.parameter(line)
     if daemon_files.harmless(text.split(b"\n")):
