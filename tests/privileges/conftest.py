@@ -252,6 +252,14 @@ def owned_like(directory, path):
         os.fchown(f.fileno(), found.st_uid, found.st_gid)
 
 
+def hard_limits(pid):
+    """[bytes of data, processes, bytes of a core file], None for no limit."""
+    with open(f"/proc/{pid}/limits", encoding="ascii") as f:
+        found = {line[:25].strip(): line[25:].split()[1] for line in f}
+    return [int(word) if (word := found[name]).isdigit() else None for name in (
+        "Max data size", "Max processes", "Max core file size")]
+
+
 def is_free(port):
     import socket
     with socket.socket() as sock:
@@ -315,6 +323,7 @@ def measured(place):
     try:
         by_hand.logins(place.started, place)
         roles = place.mail.wait(place.roles, 120)
+        place.limits = {name: hard_limits(process.pid) for name, process in roles.items()}
         return place.ask(roles, targets)
     except AssertionError as why:
         raise AssertionError(f"not there, or not ready: {place.missing}") from why

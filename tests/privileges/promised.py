@@ -146,6 +146,20 @@ BY_UID = {                          # what uids and modes give
     "qmail-qmqpc": NO_RIGHTS,
     "splogger": can(NO_RIGHTS, NOFILES),
 }
+# row of limits.TABLE, and the processes that it holds for
+LIMITED = {
+    "qmail-send": ("qmail-send",), "qmail-clean": ("qmail-clean",), "qmail-log": ("qmail-log",),
+    "qmail-rspawn": ("qmail-rspawn",), "qmail-remote": ("qmail-remote by itself",),
+    "qmail-lspawn look-ups": ("qmail-lspawn, look-ups",),
+    "qmail-queue": ("qmail-queue, guardian", "qmail-queue, worker"),
+    "qmail-smtpd": ("qmail-smtpd worker", "qmail-smtpd by itself"),
+    "qmail-qmtpd": ("qmail-qmtpd worker", "qmail-qmtpd by itself"),
+    "qmail-qmqpd": ("qmail-qmqpd worker", "qmail-qmqpd by itself"), "qmail-qmqpc": ("qmail-qmqpc",),
+    "qmail-popup": ("qmail-popup worker", "qmail-popup by itself, front", "qmail-popup, password check"),
+    "qmail-pop3d": ("qmail-pop3d", "qmail-pop3d by itself"), "qmail-rcptcheck": ("qmail-rcptcheck, front",),
+    "authdaemond": ("authdaemond", "authdaemond, keeper", "authdaemond, a request", "authdaemond, an account"),
+    "vpopmaild": ("vpopmaild", "vpopmaild, front"), "splogger": ("splogger",),
+}
 # programs that have no row: they have the rights of who starts them, as the rows show that are told with these
 OF_A_LINE = """bouncesaying condredirect except forward maildirmake preline qbiff qreceipt qsmhook vdelivermail""".split()
 OF_CALLERS = """clearopensmtp datemail dnsfq dnsip dnsmxip dnsptr dotqmail2valias elq hostname instcheck ipmeprint

@@ -6,7 +6,7 @@ import subprocess
 
 import pytest
 
-from pyqmail.base import sandbox
+from pyqmail.base import limits, sandbox
 from pyqmail.install import hier
 from tests.conftest import ROOT
 from tests.peers.roles import gid, uid
@@ -55,6 +55,15 @@ def test_nobody_can_do_anything_else(measured, anybody):
                 continue
             differing.append(f"{role}: {target}: {letters or 'nothing'}, and not {expected or 'nothing'}")
     assert not differing, "\n".join(differing)
+
+
+@pytest.mark.root
+def test_limits_are_in_force(measured, place):
+    assert set(promised.LIMITED) == set(limits.TABLE)
+    for program, roles in promised.LIMITED.items():
+        for role in roles:
+            for most, here in zip((*limits.TABLE[program], 0), place.limits[role]):
+                assert most is None or here is not None and here <= most, role
 
 
 @pytest.mark.root
