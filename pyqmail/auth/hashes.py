@@ -22,7 +22,7 @@ def matches(password, stored):
 
 def usable(stored):
     """True if some password could match: "!" or "*" in front locks an account, "x" or nothing is no hash."""
-    return len(stored) > 2 and stored[:1] not in (b"!", b"*")
+    return len(stored) > 2 and stored[:1] not in (b"!", b"*") and b"\0" not in stored
 
 
 def spend(password, like=DUMMY):

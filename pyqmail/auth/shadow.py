@@ -8,6 +8,7 @@ from ..base import netio
 from ..base.errors import Temporary, text
 
 PATH = "/etc/shadow"
+DIGITS = 18                         # of a number there
 
 
 class Entry:
@@ -28,7 +29,7 @@ class Entry:
 
 
 def _days(field):
-    return int(field) if field.isdigit() else None
+    return int(field) if field.isdigit() and len(field) <= DIGITS else None
 
 
 def find(name, path=PATH):

@@ -30,7 +30,7 @@ def test_known(either, stored):
 
 
 @pytest.mark.parametrize("stored", [b"", b"*", b"!", b"!!", b"x", b"*0", b"*1", b"!*", b"ab", b"$", b"$6$", b"$9$unknown$x",
-                                    b"\xff\xff\xff", b"secret", b"*LK*"])
+                                    b"\xff\xff\xff", b"secret", b"*LK*", b"$6$a\0b"])
 def test_what_nothing_matches(either, stored):
     for password in (b"secret", b"*0", b"*1", b"x", stored):
         assert not hashes.matches(password, stored)

@@ -38,6 +38,7 @@ def test_trouble_is_temporary(tmp_path):
     (b"19001:0:999:7::", 20000, False),
     (b"20005:0:1:7::", 20000, False),           # a clock that was set back
     (b":::::", 20000, False),
+    (b"9" * 5000 + b":0:1:7::" + b"9" * 5000, 20000, False),    # more than Python converts
 ])
 def test_age(fields, day, expired):
     assert shadow.Entry(b"joe:$6$x$y:" + fields + b":").expired(day) is expired
