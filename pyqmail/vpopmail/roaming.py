@@ -29,6 +29,7 @@ PATIENCE = 20                       # s to wait for others who change the same f
 BETWEEN = 0.25                      # s between two tables
 FRESH = 60                          # s; the last line's time is not brought up to date within them
 MODE = 0o644
+DIGITS = 9                          # of relay-clear-minutes
 
 
 class Lock:
@@ -152,9 +153,13 @@ def new_file(path, owner):
 
 def expire(now=None):
     """Take away the addresses whose time is over, or more than a day ahead (a clock that was wrong must not open the
-    relay for years), and lines without a time; then make the table anew."""
+    relay for years), and lines without a time; then make the table anew. Raises Permanent if VPOPHOME/options says no
+    number of minutes."""
     now = int(time.time()) if now is None else now
-    keep = 60 * int(home.option(b"relay-clear-minutes"))
+    minutes = home.option(b"relay-clear-minutes")
+    if not minutes.isdigit() or len(minutes) > DIGITS:
+        raise Permanent("relay-clear-minutes in VPOPHOME/options must be a number of minutes")
+    keep = 60 * int(minutes)
     with Lock(table()):
         text = files.read(table())
         if text is not None:

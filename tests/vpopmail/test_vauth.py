@@ -446,7 +446,8 @@ def test_clearing_nothing_makes_the_table_all_the_same(site):
 
 
 @pytest.mark.parametrize("options, rules, code, said", [
-    (b"", b":allow\n", 0, b""), (b"roaming-users no\n", b"x:y\n", 0, clearopensmtp.DISABLED), (b"", b"x:y\n", 100, b"")])
+    (b"", b":allow\n", 0, b""), (b"roaming-users no\n", b"x:y\n", 0, clearopensmtp.DISABLED), (b"", b"x:y\n", 100, b""),
+    (b"relay-clear-minutes 3h\n", b":allow\n", 100, b""), (b"relay-clear-minutes " + b"9" * 5000, b":allow\n", 100, b"")])
 def test_clearopensmtp(site, options, rules, code, said, capfdbinary):
     put(site + b"/options", options)
     home._known.pop("options", None)
