@@ -5,9 +5,9 @@
 
 ROLE: one of --list, or the beginning of several (all). --errors: what happens at the call (all: kill, ENOSPC, EDQUOT,
 EIO, EMFILE, ENOMEM, EAGAIN). --text: of the failures while an interpreter reads its own program, every so
-many-th is tried; --step: of everything. --finish: what deaths leave in the queue is finished by this qmail-send, made for
-/var/qmail, which must be there. Prints a table for doc/RELIABILITY.md; FILE gets a JSON line for each life. Exit code: 0 if
-nothing was lost, stuck, or left as it must not be.
+many-th is tried; --step: of everything. --finish: what deaths leave in the queue is finished by this qmail-send, made
+for /var/qmail, which must be there. Prints a table for doc/RELIABILITY.md; FILE gets a JSON line for each life. Exit
+code: 0 if nothing was lost, stuck, or left as it must not be.
 
 Needs root and the system tests' libraries. Each place has namespaces of its own; nothing of it is seen outside, nothing
 is left. See doc/RELIABILITY.md.

@@ -33,7 +33,8 @@ UNREADABLE = r"(openat|p?read\w*) HOME/bin/"
 REASON = "This address refuses all mail."
 AFTER_ERROR = 0.5                   # s that the tracer stays: the call has failed, life may go on
 PATIENCE = 60                       # s after a death until all must be accounted for
-NUDGE = 2                           # s; then qmail-send is started again rather than wait for its 123 s
+SETTLED = 2                         # s without anything in the queue
+NUDGE = 1                           # s; then qmail-send is started again rather than wait for its 123 s
 GATHER = 5                          # s that several messages may take to be where they are waited for
 SEVERAL = 4
 LARGE = 40_000                      # bytes: too large for one packet to the queue service
@@ -401,7 +402,7 @@ class Place:
         virtual = ((self.virtual[1], "~virtual/Maildir"),) if self.virtual else ()
         for place, word in ((self.home, "HOME"), (self.reader.home, "~"), (self.sender.home, "~"), *virtual):
             call = call.replace(place, word)
-        return re.sub(r"[0-9]+", "#", re.sub(r"/pyqmail-test\.[^/]*", "", call))
+        return re.sub(r"[0-9]+", "#", re.sub(r"/pyqmail-test\.[^/]*|/domains/[^/]*", "", call))
 
     @contextlib.contextmanager
     def unsupervised(self):
@@ -443,14 +444,17 @@ class Place:
 
     def recover(self, result, messages):
         """Wait until nothing moves, hurrying what waits for its time; count."""
-        start, hurried, nudged = time.monotonic(), 0.0, False
+        start, hurried, nudged, empty_since = time.monotonic(), 0.0, False, None
         while True:
-            if self.over():
-                self.count(messages)
-                complete = all(all(message.copies.values()) for message in messages if message.acknowledged)
-                if complete or time.monotonic() > start + 2 and self.over():
-                    break
             now = time.monotonic()
+            if not self.over():
+                empty_since = None
+            else:
+                self.count(messages)
+                empty_since = empty_since or now
+                complete = all(all(message.copies.values()) for message in messages if message.acknowledged)
+                if complete or now > empty_since + SETTLED:
+                    break
             if now > start + PATIENCE:
                 result.problems.append("stuck: " + " ".join(self.mail.in_queue()))
                 break

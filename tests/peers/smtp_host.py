@@ -29,9 +29,9 @@ class Session(socketserver.StreamRequestHandler):
                     host.in_text.set()
                     text = self.text()
                     host.go_on.wait(60)
-                    self.answer(host.mood[TEXT])
-                    if host.mood[TEXT].startswith(b"2"):
+                    if host.mood[TEXT].startswith(b"2"):        # first: who hears the answer may look at once
                         host.messages.append((sender, recipients, text))
+                    self.answer(host.mood[TEXT])
             elif verb == b"QUIT":
                 return self.answer(b"221 bye")
             else:
