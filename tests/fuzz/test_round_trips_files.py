@@ -17,7 +17,9 @@ from pyqmail.queue import wire
 from pyqmail.send import rewrite
 from pyqmail.smtp import client
 from pyqmail.spawn import warm
-from pyqmail.vpopmail import assign, domains, files, hashdirs, home, ipmap, lists, roaming, valias
+from pyqmail.vpopmail import assign, domains, files, hashdirs, home, ipmap, lists, roaming, sql, valias
+from pyqmail.vpopmail.account import Account
+from pyqmail.vpopmail.errors import Refused
 
 from . import models
 from .sessions import Driver, product_client, product_policy, smtp
@@ -315,3 +317,19 @@ def test_who_plays_a_part():
         with open(pidfile.place("send"), "w", encoding="ascii") as f:
             f.write(f"{os.getpid()} 1\n")
         assert pidfile.running("send") is None
+
+
+TEXT = st.one_of(st.text(max_size=20).map(lambda text: text.encode("utf-8", "replace")), BYTES)
+
+
+@given(st.lists(TEXT, min_size=6, max_size=6), NUMBER, NUMBER)
+@FEW
+def test_accounts_as_rows(words, uidfield, flags):
+    """What no column can hold is refused; a comment has no colon, as in vpasswd."""
+    name, hashed, comment, directory, quota, clear = words
+    made = Account(name, hashed, uidfield, flags, comment.replace(b":", b""), directory, quota, clear)
+    try:
+        row = sql.row_of(made)
+    except Refused:
+        return
+    assert sql.account_of(row.values()) == made
