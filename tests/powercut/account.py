@@ -2,20 +2,15 @@
 import collections
 import os
 import re
+import sqlite3
 
-from pyqmail.auth import hashes
-from pyqmail.base import cdb
 from pyqmail.base.errors import Temporary
-from tests.powercut import world
-from tests.powercut.load import promised
+from tests.powercut import states, world
+from tests.powercut.ledger import WAITING, acceptable, promised
+from tests.powercut.states import contents
 
 ONCE = ("maildir", "virtual", "several")       # how a message comes into a Maildir without another being made of it
 SEPARATOR = re.compile(rb"^From .*\n", re.MULTILINE)
-
-
-def contents(path):
-    with open(path, "rb") as f:
-        return f.read()
 
 
 class Found:
@@ -30,6 +25,7 @@ class Found:
             self.maildir(user, f"{place.homes}/{user}/Maildir")
         self.maildir("alias", f"{place.home}/alias/Maildir")
         self.mbox("mike", f"{place.homes}/mike/Mailbox")
+        self.mbox(world.MOVER, f"{place.spool}/{world.MOVER}")
         self.virtual(f"{place.vpop}/domains/{world.VIRTUAL}")
         self.queue()
         for number in far:
@@ -62,7 +58,7 @@ class Found:
     def queue(self):
         for path, _, names in os.walk(f"{self.world.home}/queue/info"):
             for name in names:
-                sender = re.match(rb"Flater-(\d+)@", contents(f"{path}/{name}"))
+                sender = re.match(rb"F%b(\d+)@" % WAITING.encode(), contents(f"{path}/{name}"))
                 channels = [path.replace("/info/", f"/{channel}/") + f"/{name}" for channel in ("local", "remote")]
                 to_do = [contents(channel) for channel in channels if os.path.exists(channel)]
                 if sender and b"Tlater" in b"".join(to_do):
@@ -73,24 +69,44 @@ class Found:
                             contents(f"{self.world.home}/queue/bounce/{name}"))
 
 
-def finished(home):
-    """True when the queue has nothing but messages that must wait. A message is in todo before the one it comes
-    from is gone from info, and in info before it is gone from todo: so info is looked at on both sides."""
+def unfinished(home, over=(), apart=False):
+    """What the queue has besides messages that must wait: paths. over: numbers of messages that need not wait any more.
+    apart: info is on another file system than mess, whose removal may have got to the disk sooner.
+    A message is in todo before the one it comes from is gone from info, and in info before it is gone from todo: so info
+    is looked at on both sides."""
     queue = f"{home}/queue"
 
-    def only_later():
+    def in_info():
         for path, _, names in os.walk(f"{queue}/info"):
             for name in names:
-                try:
-                    if not contents(f"{path}/{name}").startswith(b"Flater-"):
-                        return False
-                except FileNotFoundError:
-                    pass
                 local = path.replace("/info/", "/local/") + f"/{name}"
-                if os.path.exists(local) and b"Tnobody" in contents(local):
-                    return False                # the half of it that fails
-        return True
-    return only_later() and not os.listdir(f"{queue}/todo") and only_later()
+                if apart and not os.path.exists(path.replace("/info/", "/mess/") + f"/{name}"):
+                    continue
+                waits = re.match(rb"F%b(\d+)@" % WAITING.encode(), states.there(f"{path}/{name}"))
+                if not waits or int(waits[1]) in over:
+                    yield f"{path}/{name}"
+                elif b"Tnobody" in states.there(local):         # the half of it that fails
+                    yield local
+    return (list(in_info()) or [f"{queue}/todo/{name}" for name in os.listdir(f"{queue}/todo")] or list(in_info()))
+
+
+def over(ledger, cut):
+    """The numbers of messages whose time was up before a cut."""
+    return {int(number) for number, entry in ledger["messages"].items()
+            if entry["then"] and not waits(ways(entry, cut))}
+
+
+def waits(found):
+    return any(place == "queue" for expected in found for place, *_ in expected)
+
+
+def ways(entry, cut):
+    """What may have become of a message: lists of Expected."""
+    return acceptable(entry["expected"], [(step, step["expected"]) for step in entry["then"]], cut)
+
+
+def told(entry, cut):
+    return entry["given"] is not None and entry["given"] <= cut["begin"]
 
 
 def judge(ledger, cut, found):
@@ -100,100 +116,76 @@ def judge(ledger, cut, found):
     was asked for before the end may have happened.
     """
     verdict = {"promised": collections.Counter(), "expected": collections.Counter(), "twice": collections.Counter(),
-               "lost": [], "damaged": [f"{path}: {os.path.getsize(path)} bytes" for path in found.damaged],
+               "broken": collections.Counter(), "lost": [], "damaged": [f"{path}: {os.path.getsize(path)} bytes" for path in found.damaged],
                "again": [], "back": 0}
     taken = collections.Counter()
     for entry in ledger["taken"]:
-        if entry["asked"] is not None and entry["asked"] <= cut["end"]:
+        if entry["asked"] <= cut["end"]:
+            given = told(entry, cut)
+            verdict["promised"][entry["by"]] += given and bool(entry["numbers"])
             for number in entry["numbers"]:
                 taken[entry["place"], number] += 1
-                if entry["given"] is not None and entry["given"] <= cut["begin"]:
-                    verdict["back"] += bool(found.copies[entry["place"]][number])
+                verdict["back"] += given and bool(found.copies[entry["place"]][number])
     for number, when in ledger["far"]:
         if when <= cut["end"]:
             taken["far", number] += 1
     for number, entry in ledger["messages"].items():
-        number = int(number)
-        if entry["asked"] is None or entry["asked"] > cut["end"]:
-            continue
-        given = entry["given"] is not None and entry["given"] <= cut["begin"]
-        if given:
-            verdict["promised"][entry["by"]] += 1
-        for place, how, mention in entry["expected"]:
-            texts = found.copies[place][number]
-            copies = len(texts) + taken[place, number]
-            verdict["expected"][how] += given
-            if given and not copies:
-                verdict["lost"].append(f"message {number}: {entry['kind']} by {entry['by']}, not in {place}")
-            if copies > 1:
-                verdict["twice"][how] += copies - 1
-            if len(texts) > 1 and how in ONCE:
-                verdict["again"].append(f"message {number}: {entry['kind']} by {entry['by']}, {len(texts)} in {place}")
-            for text in texts:
-                if mention and f"<{mention}>:\n".encode() not in text:
-                    verdict["lost"].append(f"message {number}: the bounce does not say that {mention} failed")
-    verdict["promised"]["pop3"] = sum(entry["given"] is not None and entry["given"] <= cut["begin"]
-                                      and bool(entry["numbers"]) for entry in ledger["taken"])
-    judge_accounts(ledger, cut, found.world, verdict)
+        if entry["asked"] is not None and entry["asked"] <= cut["end"]:
+            judge_message(int(number), entry, cut, found, taken, verdict)
+    judge_states(ledger, cut, found.world, verdict)
     return verdict
 
 
-def judge_accounts(ledger, cut, place, verdict):
-    domain = os.fsencode(f"{place.vpop}/domains/{world.VIRTUAL}")
-    states = {name: [world.PASSWORD] for name in world.RECEIVERS}       # what the password may be
-    for entry in sorted((entry for entry in ledger["accounts"] if entry["asked"] is not None),
-                        key=lambda entry: entry["asked"]):
-        if entry["asked"] > cut["end"]:
+def judge_message(number, entry, cut, found, taken, verdict):
+    given, possible = told(entry, cut), ways(entry, cut)
+    verdict["promised"][entry["by"]] += given
+    for step in entry["then"]:
+        verdict["promised"][step["program"]] += told(step, cut)
+    missing = [[what for place, how, mention in expected
+                for what in lacks(number, place, mention, found, taken)] for expected in possible]
+    before = len(verdict["lost"])
+    if given and all(missing):
+        verdict["lost"] += [f"message {number}: {entry['kind']} by {entry['by']}, {what}" for what in missing[-1]]
+    if possible == [[]]:
+        verdict["lost"] += [f"message {number}: {entry['kind']} by {entry['by']}, was deleted, but is in {place}"
+                            for place, copies in found.copies.items() if copies.get(number)]
+    if len(verdict["lost"]) > before:
+        verdict["broken"][next((step["program"] for step in reversed(entry["then"]) if told(step, cut)),
+                               entry["by"])] += 1
+    for place, how, _ in possible[-1]:
+        copies = len(found.copies[place][number]) + taken[place, number]
+        verdict["expected"][how] += given
+        verdict["twice"][how] += max(0, copies - 1)
+        if how in ONCE and len(found.copies[place][number]) > 1:
+            verdict["again"].append(f"message {number}: {entry['kind']} by {entry['by']}, {copies} in {place}")
+
+
+def lacks(number, place, mention, found, taken):
+    """What is wrong with the copies of a message in a place."""
+    texts = found.copies[place][number]
+    if not texts and not taken[place, number]:
+        yield f"not in {place}"
+    for text in texts:
+        if mention and f"<{mention}>:\n".encode() not in text:
+            yield f"the bounce does not say that {mention} failed"
+
+
+def judge_states(ledger, cut, place, verdict):
+    """Each place that knows of it must say what was promised last, or what was asked for since."""
+    changes = collections.defaultdict(list)
+    for entry in sorted(ledger["states"], key=lambda entry: entry["asked"]):
+        if entry["asked"] <= cut["end"]:
+            changes[entry["what"], entry["name"]].append(entry)
+            verdict["promised"][entry["program"]] += told(entry, cut)
+    for (what, name), entries in changes.items():
+        values = acceptable(states.initially(what, name), [(entry, entry["value"]) for entry in entries], cut)
+        try:
+            said = states.look(place, what, name)
+        except (OSError, Temporary, sqlite3.Error) as why:
+            verdict["lost"].append(f"{what} {name}: {why!r}")
+            verdict["broken"][entries[-1]["program"]] += 1
             continue
-        given = entry["given"] is not None and entry["given"] <= cut["begin"]
-        verdict["promised"][entry["program"]] += given
-        if entry["program"] == "vadddomain":
-            if given:
-                verdict["lost"] += [f"domain {entry['name']}: {why}"
-                                    for why in domain_lacks(place, entry["name"], verdict)]
-        else:
-            states[entry["name"]] = ([] if given else states.get(entry["name"], [None])) + [entry["value"]]
-    known = {line.split(b":")[0]: line for line in contents(domain + b"/vpasswd").splitlines()}
-    database = records(domain + b"/vpasswd.cdb", verdict)
-    for name, passwords in states.items():
-        line, record = known.get(name.encode()), database.get(name.encode())
-        for where, text in (("vpasswd", line and line.split(b":")[1]), ("vpasswd.cdb", record and hash_of(record))):
-            if text is None and None not in passwords:
-                verdict["lost"].append(f"account {name}: not in {where}")
-            elif text is not None and not any(password and hashes.matches(password.encode(), text)
-                                              for password in passwords):
-                verdict["lost"].append(f"account {name}: an old password in {where}")
-
-
-def hash_of(record):
-    """The password hash in a record of vpasswd.cdb."""
-    return re.search(rb"\$1\$[^\0:]+", record)[0]
-
-
-def records(path, verdict):
-    """What a database holds; nothing if it is broken, and then that is a loss."""
-    try:
-        return cdb.read(path)
-    except (OSError, Temporary) as why:
-        verdict["lost"].append(f"{os.fsdecode(path)}: {why}")
-        return {}
-
-
-def domain_lacks(place, name, verdict):
-    """Where a virtual domain is missing."""
-    wanted = f"{name}:{name}\n".encode()
-    if wanted not in contents(f"{place.home}/control/virtualdomains"):
-        yield "not in virtualdomains"
-    if f"{name}\n".encode() not in contents(f"{place.home}/control/rcpthosts"):
-        yield "not in rcpthosts"
-    if f"+{name}-:{name}:".encode() not in contents(f"{place.home}/users/assign"):
-        yield "not in users/assign"
-    if records(f"{place.home}/users/cdb", verdict).get(f"!{name}-".encode()) is None:
-        yield "not in users/cdb"
-    try:
-        if b"postmaster:" not in contents(f"{place.vpop}/domains/{name}/vpasswd"):
-            yield "postmaster not in vpasswd"
-        if not contents(f"{place.vpop}/domains/{name}/.qmail-default"):
-            yield "nothing in .qmail-default"
-    except FileNotFoundError as why:
-        yield f"no {why.filename}"
+        for where, value in said.items():
+            if not any(states.fits(each, value) for each in values):
+                verdict["lost"].append(f"{what} {name}: {entries[-1]['program']}, and {where} says {value!r}")
+                verdict["broken"][entries[-1]["program"]] += 1

@@ -4,7 +4,9 @@ A copy (FICLONE) of an image is what the disk would hold if the power failed the
 has not given to the disk is missing. The copy is atomic: XFS lets no write to the image in while it is made.
 
 An image has two partitions, as a machine has /var and /home: QMAILHOME with the queue, and the homes of users
-and virtual domains. Both are in one file, so that one copy has both of the same instant.
+and virtual domains. Both are in one file, so that one copy has both of the same instant. A kind with "+queue" has a
+third one, for the directories info, local and remote of the queue, whose journal todo has nothing to do with. (Others
+cannot lie apart: there are links between them.)
 """
 import contextlib
 import fcntl
@@ -16,6 +18,7 @@ MB = 1 << 20
 STORE = 64 << 30                    # bytes; sparse
 SIZES = {"ext4": 96 * MB, "xfs": 304 * MB}      # of a partition; mkfs.xfs makes none smaller
 PARTITIONS = ("var", "home")
+APART, THERE = ("info", "local", "remote"), "queue"     # on the third one
 MAKE = {
     "ext4": ["mkfs.ext4", "-q", "-F", "-m", "0", "-i", "4096", "-E", "lazy_itable_init=0,lazy_journal_init=0"],
     "xfs": ["mkfs.xfs", "-q", "-f"],
@@ -49,16 +52,19 @@ def copy(source, target):
 
 
 class Disk:
-    """An image with two file systems of one kind ("ext4", "xfs"), and where they are mounted."""
+    """An image with two file systems of one kind ("ext4", "xfs"), three of "ext4+queue", and where they are mounted."""
 
     def __init__(self, image, kind, place):
-        self.image, self.kind, self.place = image, kind, place
+        self.image, self.place = image, place
+        self.kind, plus, third = kind.partition("+")
+        self.partitions = (*PARTITIONS, third) if plus else PARTITIONS
+        assert self.kind in SIZES and third in ("", THERE), kind
 
     def make(self):
         size = SIZES[self.kind]
         with open(self.image, "xb") as f:
-            os.truncate(f.fileno(), size * len(PARTITIONS))
-        for number in range(len(PARTITIONS)):
+            os.truncate(f.fileno(), size * len(self.partitions))
+        for number in range(len(self.partitions)):
             with self._device(number) as device:
                 run(*MAKE[self.kind], device)
 
@@ -75,22 +81,30 @@ class Disk:
             run("losetup", "--detach", device)
 
     def mount(self):
-        """Mount both; the journals are replayed. Who ends its mount namespace has unmounted them."""
-        for number, name in enumerate(PARTITIONS):
+        """Mount them; the journals are replayed. Who ends its mount namespace has unmounted them."""
+        for number, name in enumerate(self.partitions):
             where = f"{self.place}/{name}"
             os.makedirs(where, exist_ok=True)
             size = SIZES[self.kind]
             run("mount", "-t", self.kind, "-o", f"loop,offset={number * size},sizelimit={size}{OPTIONS[self.kind]}",
                 self.image, where)
+        for name in APART if THERE in self.partitions else ():
+            if os.path.isdir(f"{self.place}/{THERE}/{name}"):
+                run("mount", "--bind", f"{self.place}/{THERE}/{name}", f"{self.place}/var/qmail/queue/{name}")
 
     def unmount(self):
-        for name in PARTITIONS:
-            run("umount", f"{self.place}/{name}")
+        for name in self.partitions:
+            run("umount", "--recursive", f"{self.place}/{name}")
+
+    def move_apart(self):
+        """Put the directories of the queue where they belong; they are seen with the next mount()."""
+        for name in APART if THERE in self.partitions else ():
+            run("cp", "-a", f"{self.place}/var/qmail/queue/{name}", f"{self.place}/{THERE}/{name}")
 
     def check(self):
         """What fsck has to say about the file systems, unmounted; "" if they are whole."""
         said = ""
-        for number in range(len(PARTITIONS)):
+        for number in range(len(self.partitions)):
             with self._device(number) as device:
                 done = subprocess.run([*CHECK[self.kind], device], capture_output=True, stdin=subprocess.DEVNULL)
                 if done.returncode:

@@ -11,7 +11,8 @@ import signal
 import sys
 import time
 
-from tests.powercut import account, disk, load, world
+from tests.powercut import account, administer, disk, far, load, readers, states, ways_in, world
+from tests.powercut.ledger import Ledger
 
 PATIENCE = 90                       # s for a queue to be finished
 ALARM = 5                           # s until all that waits is tried again
@@ -24,6 +25,7 @@ def build(place, kind, image):
     target.make()
     target.mount()
     place.install()
+    target.move_apart()
     target.unmount()
 
 
@@ -32,7 +34,7 @@ def work(place, job):
     place.enter(job["code"])
     disk.Disk(job["image"], job["kind"], place.disk).mount()
     place.must("qmailctl", "start")
-    ledger, cuts = load.Ledger(), []
+    ledger, cuts = Ledger(), []
     with load.Load(place, ledger, **job["load"]) as running:
         world.until(lambda: ledger.given >= 5, pause=0.1)
         for number in range(job["cuts"]):
@@ -66,14 +68,14 @@ def verify(place, job):
     if said := target.check():
         return {"lost": [f"file system damaged: {said}"]}
     target.mount()
-    far = []
-    host = load.FarHost(far.append)
+    taken = []
+    host = far.FarHost(taken.append)
     if job["all"]:
         place.must("qmailctl", "start")
-        with open(f"{place.home}/run/send.pid", encoding="ascii") as f:
-            manager = int(f.read().split()[0])
+        manager = place.manager()
     else:
         manager = place.queue_manager().pid
+    still = account.over(ledger, job["cut"]), "+" in job["kind"]
     next_alarm = time.monotonic() + ALARM
 
     def done():
@@ -81,38 +83,31 @@ def verify(place, job):
         if time.monotonic() > next_alarm:
             place.wake(manager)
             next_alarm = time.monotonic() + ALARM
-        return account.finished(place.home)
+        return not account.unfinished(place.home, *still)
     in_time = world.until(done, PATIENCE, 0.05)
-    verdict = account.judge(ledger, job["cut"], account.Found(place, far))
+    verdict = account.judge(ledger, job["cut"], account.Found(place, taken))
     if not in_time:
-        verdict["lost"].append(f"the queue was not finished after {PATIENCE} s:\n" + log(place))
+        left = account.unfinished(place.home, *still)
+        verdict["lost"].append(f"the queue was not finished after {PATIENCE} s; " + "; ".join(
+            f"{path}: {states.there(path)!r}" for path in left))
     if job["all"]:
         verdict["lost"] += does_not_serve(place)
     host.shutdown()
     return verdict
 
 
-def log(place):
-    try:
-        return account.contents(f"{place.home}/log/send/current").decode(errors="replace")[-1000:]
-    except FileNotFoundError:
-        return "no log"
-
-
 def does_not_serve(place):
     """What is wrong with the running system as its clients see it."""
-    ledger = load.Ledger()
+    ledger = Ledger()
     after = load.Load(place, ledger, kinds=["virtual"])
     try:
-        after.smtp()
-        after.pop3()
-        after.accounts()
+        for actor in (ways_in.smtp, ways_in.qmtp, ways_in.qmqp, ways_in.program, readers.pop3, administer.accounts):
+            actor(after)
     except Exception as why:        # whatever: it goes into the report
         return [f"after the cut: {why!r}"]
     wrong = after.troubles
-    for entry in ledger.messages.values():
+    for number, entry in ledger.messages.items():
         [[where, *_]] = entry["expected"]
-        number = next(n for n, other in ledger.messages.items() if other is entry)
         if not world.until(lambda: number in account.Found(place, ()).copies[where], PATIENCE):
             wrong.append("after the cut: a message does not arrive")
     return wrong

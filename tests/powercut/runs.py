@@ -5,6 +5,7 @@ import contextlib
 import itertools
 import json
 import os
+import re
 import shutil
 import signal
 import site
@@ -67,7 +68,7 @@ class Total:
 
     def __init__(self):
         self.lock, self.cuts, self.runs, self.seconds, self.back = threading.Lock(), 0, 0, 0.0, 0
-        self.promised, self.expected, self.twice = collections.Counter(), collections.Counter(), collections.Counter()
+        self.promised, self.expected, self.twice, self.broken = (collections.Counter() for _ in range(4))
         self.lost, self.damaged, self.again, self.troubles = [], [], [], collections.Counter()
 
     @property
@@ -77,7 +78,7 @@ class Total:
     def add(self, verdict):
         with self.lock:
             self.cuts += 1
-            for name in ("promised", "expected", "twice"):
+            for name in ("promised", "expected", "twice", "broken"):
                 getattr(self, name).update(verdict.get(name, {}))
             for name in ("lost", "damaged", "again"):
                 getattr(self, name).extend(verdict.get(name, []))
@@ -90,14 +91,41 @@ class Total:
                  f"  promises (a cut counts all before it): {sum(self.promised.values())}: {table(self.promised)}",
                  f"  of messages, places to be in: {sum(self.expected.values())}: {table(self.expected)}",
                  f"  lost: {len(self.lost)}; damaged: {len(self.damaged)}; twice in a Maildir: {len(self.again)}",
+                 f"  promises broken: {table(self.broken)}",
                  f"  more than once (a copy that a reader took counts): {sum(self.twice.values())}: "
                  f"{table(self.twice)}",
                  f"  deleted by POP3 and back again: {self.back}"]
-        lines += [f"    LOST {line}" for line in self.lost[:SHOWN]]
-        lines += [f"    DAMAGED {line}" for line in self.damaged[:SHOWN]]
-        lines += [f"    TWICE {line}" for line in self.again[:SHOWN]]
+        for word, found in (("LOST", self.lost), ("NOT WHOLE", self.damaged), ("TWICE", self.again)):
+            kinds = collections.Counter(re.sub(r"\d+", "N", line) for line in found)
+            lines += [f"    {word}, {count} times: {line}" for line, count in kinds.most_common(SHOWN)]
         lines += [f"    not promised, {count} times: {line}" for line, count in self.troubles.most_common(5)]
         return "\n".join(lines)
+
+
+def summary(totals):
+    """The table for doc/RELIABILITY.md. totals: {kind of file system: Total}."""
+    def line(what, value):
+        return f"| {what} | " + " | ".join(value(total) for total in totals.values()) + " |"
+
+    def count(number):
+        return f"{number:,}"
+
+    def counters(name, mark, how=lambda key: True):
+        keys = sorted({key for total in totals.values() for key in getattr(total, name) if how(key)})
+        return [line(f"{mark}{key}", lambda total: count(getattr(total, name)[key])) for key in keys]
+    wrong = ("lost", "damaged", "again")
+    return "\n".join([
+        "| | " + " | ".join(totals) + " |", "|---" * (1 + len(totals)) + "|",
+        line("cuts, load runs", lambda total: f"{count(total.cuts)}, {total.runs}"),
+        line("minutes", lambda total: f"{total.seconds / 60:.0f}"),
+        line("promises", lambda total: count(sum(total.promised.values()))),
+        *counters("promised", "promises: "),
+        line("places where a message must be", lambda total: count(sum(total.expected.values()))),
+        *(line(what, lambda total: f"**{len(getattr(total, name))}**")
+          for what, name in zip(("lost", "not whole", "twice in one Maildir"), wrong)),
+        *counters("broken", "broken: "),
+        *counters("twice", "again, or also with the reader who was taking it: "),
+        line("deleted with a promise and back again", lambda total: count(total.back))])
 
 
 class Harness:
@@ -172,7 +200,7 @@ class Harness:
         return total
 
     def seed(self, bug, say=lambda text: None):
-        """True if the loss that a seeded bug brings is found."""
+        """The Total with the loss that a seeded bug brings, as far as that is found: not a cut more than it takes."""
         self.world.add_code(bug.name, bug.apply)
         total = Total()
         for _ in range(bug.tries):
@@ -180,7 +208,7 @@ class Harness:
                 break
         say(f"seeded {bug.name}: {total.cuts} cuts, {len(total.lost)} lost, {len(total.damaged)} damaged"
             + "".join(f"\n    {line}" for line in total.wrong[:3]))
-        return bool(total.wrong)
+        return total
 
 
 def libraries(place):

@@ -1,4 +1,5 @@
 """The short form of the power cuts; the long one is `python -m tests.powercut`, see doc/RELIABILITY.md."""
+import collections
 import os
 import shutil
 import subprocess
@@ -6,7 +7,7 @@ import sys
 
 import pytest
 
-from tests.powercut import account, seeded
+from tests.powercut import account, seeded, states
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 CUTS = 20
@@ -34,12 +35,12 @@ def test_nothing_promised_is_lost(loop_devices, tmp_path):
     """A whole system under load, its power cut some twenty times: all services start on what the disk has then, and
     every promise made before is kept."""
     report = tmp_path / "report"
-    done = subprocess.run([sys.executable, "-m", "tests.powercut", "--ext4", str(CUTS), "--xfs", "0", "--full", "10",
+    done = subprocess.run([sys.executable, "-m", "tests.powercut", "--ext4", str(CUTS), "--xfs", "0", "--apart", "0", "--full", "10",
                            "--report", str(report)], cwd=ROOT, stdin=subprocess.DEVNULL, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
     text = report.read_text()
     assert f"ext4: nothing changed: {CUTS} cuts" in text and "lost: 0; damaged: 0; twice in a Maildir: 0" in text, text
-    for kind in ("smtp", "sendmail"):
+    for kind in ("SMTP", "QMTP", "vadduser", "valias -i"):
         assert f"{kind} " in text, text
 
 
@@ -59,7 +60,6 @@ class Counted:
     """Stands for account.Found."""
 
     def __init__(self, place, copies):
-        import collections
         self.world, self.damaged = place, []
         self.copies = collections.defaultdict(lambda: collections.defaultdict(list))
         for where, number, text in copies:
@@ -67,9 +67,8 @@ class Counted:
 
 
 def judged(monkeypatch, copies, **changes):
-    monkeypatch.setattr(account, "judge_accounts", lambda *_: None)
-    message = {"kind": "maildir", "by": "smtp", "expected": [["joe", "maildir", ""]], "asked": 1.0, "given": 2.0}
-    ledger = {"messages": {"1": {**message, **changes.get("message", {})}}, "accounts": [],
+    message = {"kind": "maildir", "by": "SMTP", "expected": [["joe", "maildir", ""]], "then": [], "asked": 1.0, "given": 2.0}
+    ledger = {"messages": {"1": {**message, **changes.get("message", {})}}, "states": [],
               "taken": changes.get("taken", []), "far": []}
     return account.judge(ledger, {"begin": 3.0, "end": 4.0}, Counted(None, copies))
 
@@ -81,10 +80,36 @@ def test_what_counts_as_lost(monkeypatch):
     assert judged(monkeypatch, [])["lost"] and judged(monkeypatch, [("sue", 1, text)])["lost"]
     assert not judged(monkeypatch, [], message={"given": 3.5})["lost"]             # promised too late to count
     assert not judged(monkeypatch, [], message={"given": None})["lost"]
-    taken = {"place": "joe", "numbers": [1], "asked": 3.9, "given": None}
+    taken = {"by": "POP3", "place": "joe", "numbers": [1], "asked": 3.9, "given": None}
     assert not judged(monkeypatch, [], taken=[taken])["lost"]
     assert judged(monkeypatch, [], taken=[{**taken, "asked": 4.1}])["lost"]
     assert judged(monkeypatch, [("joe", 1, text)] * 3)["twice"] == {"maildir": 2}
     bounce = {"expected": [["joe", "bounce", "x@far.example"]]}
     assert judged(monkeypatch, [("joe", 1, text)], message=bounce)["lost"]          # the reason is missing
     assert not judged(monkeypatch, [("joe", 1, b"<x@far.example>:\nno\n\n" + text)], message=bounce)["lost"]
+
+
+def test_what_is_done_to_a_message_by_hand(monkeypatch):
+    text = b"Promise: 1\nend of 1\n"
+    deleted = {"program": "qmailctl queue delete", "expected": [], "asked": 2.1, "given": 2.2}
+    assert judged(monkeypatch, [("joe", 1, text)], message={"then": [deleted]})["lost"]
+    assert not judged(monkeypatch, [], message={"then": [deleted]})["lost"]
+    under_way = {"then": [{**deleted, "given": 3.5}]}
+    assert not judged(monkeypatch, [("joe", 1, text)], message=under_way)["lost"]
+    assert not judged(monkeypatch, [], message=under_way)["lost"]
+    expired = {"then": [{**deleted, "expected": [["alias", "double bounce", ""]]}]}
+    assert judged(monkeypatch, [("joe", 1, text)], message=expired)["lost"]
+    assert not judged(monkeypatch, [("alias", 1, text)], message=expired)["lost"]
+
+
+@pytest.mark.parametrize("said, given, wrong", [
+    ("new", 2.0, False), ("old", 2.0, True), ("old", 3.5, False), ("new", 3.5, False), ("old", None, False),
+    ("other", None, True)])
+def test_what_programs_have_changed(monkeypatch, said, given, wrong):
+    """Told before the cut: it is so. Asked for: either."""
+    monkeypatch.setattr(states, "look", lambda place, what, name: {"a file": said})
+    changes = [{"program": "valias -i", "what": "alias", "name": "a", "value": value, "asked": asked, "given": when}
+               for value, asked, when in (("old", 1.0, 1.1), ("new", 1.5, given))]
+    verdict = {name: collections.Counter() for name in ("promised", "broken")} | {"lost": []}
+    account.judge_states({"states": changes}, {"begin": 3.0, "end": 4.0}, None, verdict)
+    assert bool(verdict["lost"]) == wrong and verdict["promised"]["valias -i"] == 1 + (given == 2.0)

@@ -12,13 +12,16 @@ import subprocess
 import sys
 import time
 
+from pyqmail.auth import hashes
 from pyqmail.base import accounts
 from tests.powercut import disk
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 PYTHON = "/usr/bin/python3"
-SMTP, POP3, FAR = 2525, 1110, 2526              # ports of 127.0.0.1 in its own network
+SMTP, POP3, FAR, QMTP, QMQP = 2525, 1110, 2526, 2209, 2628      # ports of 127.0.0.1 in its own network
 DOMAIN, VIRTUAL, REMOTE = "mail.example", "virt.example", "far.example"
+IN_SQL, LARGE = "sql.example", "large.example"  # virtual, too: accounts in SQLite; so many that files are changed in place
+MANY = 3000                                     # of them
 PASSWORD = "Correct-Horse-9"
 FIRST_UID = 64300
 #          user     .qmail
@@ -28,7 +31,10 @@ USERS = {
     "mike": "./Mailbox\n",
     "fred": "&joe@mail.example\n",
     "lisa": "&joe@mail.example\n./Maildir/\n&sue@mail.example\n",
+    "pat": None,                                # reads it by POP3
+    "mora": None,                               # has it moved into an mbox
 }
+SYSTEM_READER, MOVER = "pat", "mora"
 READERS = ("pop0", "pop1")                      # virtual users whose mail is fetched and deleted
 RECEIVERS = ("ann", "bob")                      # virtual users whose mail stays
 WITHIN = ["unshare", "--mount", "--net", "--pid", "--fork", "--kill-child", "--mount-proc", "--propagation", "private"]
@@ -42,6 +48,7 @@ class World:
         self.disk, self.code = f"{place}/disk", f"{place}/code"
         self.home, self.homes = f"{self.disk}/var/qmail", f"{self.disk}/home"
         self.vpop = f"{self.homes}/vpopmail"
+        self.spool, self.database = f"{self.disk}/var/spool", f"{self.vpop}/etc/accounts.db"
 
     # ------------------------------------------------------------ once
 
@@ -71,7 +78,8 @@ class World:
             number = next(numbers)
             passwd[name] = f"{name}:x:{number}:{number}::{self.homes}/{name}:/bin/sh"
             group[name] = f"{name}:x:{number}:"
-            shadow[name] = f"{name}:*:19000:0:99999:7:::"
+            field = hashes.crypt(PASSWORD.encode(), b"$1$saltsalt$").decode() if name == SYSTEM_READER else "*"
+            shadow[name] = f"{name}:{field}:19000:0:99999:7:::"
         for name, found, mode in (("passwd", passwd, 0o644), ("group", group, 0o644), ("shadow", shadow, 0o600)):
             with open(f"{self.place}/etc/{name}", "w", encoding="utf-8") as f:
                 f.write("\n".join(found.values()) + "\n")
@@ -105,11 +113,35 @@ class World:
         loopback_up()
         os.umask(0o022)
 
-    def run(self, program, *words, **options):
+    def as_user(self, name):
+        """Options of run() to be that user."""
+        uid = self.uid(name)
+        return {"user": uid, "group": uid, "extra_groups": []}
+
+    def run(self, program, *words, environ={}, **options):
         """Run one of the installation's programs; the CompletedProcess."""
         options = {"stdin": subprocess.DEVNULL, **({} if "input" not in options else {"stdin": None}), **options}
         return subprocess.run([f"{self.home}/bin/{program}", *words], capture_output=True,
-                              env={"PATH": "/usr/bin:/bin"}, **options)
+                              env={"PATH": "/usr/bin:/bin", **environ}, **options)
+
+    def enqueue(self, text, envelope, **options):
+        """Run bin/qmail-queue; the CompletedProcess."""
+        descriptors = []
+        try:
+            for data in (text, envelope):
+                descriptors.append(os.memfd_create("input"))
+                os.write(descriptors[-1], data)
+                os.lseek(descriptors[-1], 0, os.SEEK_SET)
+            return subprocess.run([f"{self.home}/bin/qmail-queue"], stdin=descriptors[0], stdout=descriptors[1],
+                                  stderr=subprocess.PIPE, env={"PATH": "/usr/bin:/bin"}, **options)
+        finally:
+            for fd in descriptors:
+                os.close(fd)
+
+    def manager(self):
+        """The pid of qmail-send."""
+        with open(f"{self.home}/run/send.pid", encoding="ascii") as f:
+            return int(f.read().split()[0])
 
     def must(self, program, *words, **options):
         done = self.run(program, *words, **options)
@@ -125,6 +157,8 @@ class World:
         for name, text in {
                 "me": DOMAIN, "locals": DOMAIN, "rcpthosts": DOMAIN, "smtproutes": f"{REMOTE}:[127.0.0.1]:{FAR}",
                 "tcp.smtp": '127.:allow,RELAYCLIENT=""', "pop3checker": "vchkpw qmail-pop3d Maildir",
+                "tcp.qmtp": '127.:allow,RELAYCLIENT=""', "tcp.qmqp": "127.:allow",
+                "qmtplisten": f"127.0.0.1:{QMTP}", "qmqplisten": f"127.0.0.1:{QMQP}",
                 "defaultdomain": "example", "plusdomain": "example"}.items():
             with open(f"{self.home}/control/{name}", "w", encoding="ascii") as f:
                 f.write(text + "\n")
@@ -137,6 +171,8 @@ class World:
                 with open(f"{where}/.qmail", "w", encoding="ascii") as f:
                     f.write(dotqmail)
             disk.run("chown", "-R", f"{uid}:{uid}", where)
+        os.mkdir(self.spool)
+        os.chown(self.spool, self.uid(MOVER), -1)
         alias = f"{self.home}/alias"
         for name, text in {"postmaster": "./Maildir/\n", "later": "|exit 111\n",
                            "nobody-default": "|echo nobody; exit 100\n"}.items():
@@ -144,10 +180,18 @@ class World:
                 f.write(text)
         self.must("qmailctl", "vpopmail")
         with open(f"{self.vpop}/options", "w", encoding="ascii") as f:
-            f.write("password-hash md5\n")      # quick: hundreds are compared
-        self.must("vadddomain", VIRTUAL, PASSWORD)
+            f.write("password-hash md5\npasswd yes\n")         # quick: hundreds are compared; pat logs in as well
+        self.must("qmailctl", "vpopmail", "--sql", input=f"sqlite:///{self.database}\n".encode())
+        for domain in (VIRTUAL, IN_SQL, LARGE):
+            self.must("vadddomain", domain, PASSWORD)
         for name in (*READERS, *RECEIVERS):
             self.must("vadduser", f"{name}@{VIRTUAL}", PASSWORD)
+        self.must("vconvert", "-c", "-m", IN_SQL)
+        with open(f"{self.vpop}/domains/{LARGE}/vpasswd", "a", encoding="ascii") as f:
+            for number in range(MANY):          # none of them has ever had mail
+                name = f"z{number:04}"
+                f.write(f"{name}:{'x' * 34}:1:0:{name}:{self.vpop}/domains/{LARGE}/{name}:NOQUOTA:\n")
+        self.must("vmkpasswd", LARGE)
 
     def queue_manager(self):
         """Start queue and deliveries alone; the Popen of qmail-send. Cheaper than all services, for one who only
