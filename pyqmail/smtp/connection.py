@@ -89,6 +89,8 @@ class Connection:
             self._listen(session.wants is client.READ and not self._out)
 
     def _finish(self, why):
+        if self._session.stays:
+            self._listen(True)      # it was not, if the verdict was here before all of the message had been sent
         done, self._session, self._done = self._done, None, None
         if not done.done():         # else nobody waits any more
             if why:
