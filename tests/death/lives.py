@@ -400,7 +400,8 @@ class Place:
     def plain(self, call):
         """A call without what differs from life to life."""
         virtual = ((self.virtual[1], "~virtual/Maildir"),) if self.virtual else ()
-        for place, word in ((self.home, "HOME"), (self.reader.home, "~"), (self.sender.home, "~"), *virtual):
+        people = [(word, "~") for person in (self.reader, self.sender) for word in (person.home, person.name)]
+        for place, word in ((self.home, "HOME"), *virtual, *people):
             call = call.replace(place, word)
         return re.sub(r"[0-9]+", "#", re.sub(r"/pyqmail-test\.[^/]*|/domains/[^/]*", "", call))
 
