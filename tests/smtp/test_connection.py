@@ -1,5 +1,6 @@
 """A dialogue over a socket that takes its time."""
 import asyncio
+import contextlib
 import os
 import socket
 
@@ -13,8 +14,8 @@ SIZE = 60_000                       # bytes of the message: one block, and more 
 
 
 def converse(path, afterwards, staying=lambda: False):
-    """(the report, what the server heard) of the message at `path`. afterwards(connection, the server's end): a coroutine
-    for when it is decided."""
+    """(the report, what the server heard) of the message at `path`. afterwards(connection, the server's end) is a
+    coroutine: what to do when it is decided."""
     async def work():
         loop = asyncio.get_running_loop()
         ours, theirs = socket.socketpair()
@@ -26,8 +27,9 @@ def converse(path, afterwards, staying=lambda: False):
         session, connection = client.Session(peer, b"s@a", [b"r@b"], staying), Connection(loop, ours, peer)
 
         async def listen():
-            while data := await loop.sock_recv(theirs, 1 << 20):
-                heard.extend(data)
+            with contextlib.suppress(ConnectionResetError):     # it was closed before it had heard all
+                while data := await loop.sock_recv(theirs, 1 << 20):
+                    heard.extend(data)
         with ours, theirs:
             theirs.send(REPLIES)
             listening = asyncio.ensure_future(listen())
