@@ -69,11 +69,11 @@ def replay(targets, name, path):
 
 def campaign(targets, chosen):
     fine, executions, started = True, 0, time.monotonic()
-    with tempfile.TemporaryDirectory() as temporary:
+    with tempfile.TemporaryDirectory(prefix="pyqmail-fuzz.", dir=targets.memory()) as temporary:
         for name in chosen.targets or targets.TARGETS:
             kept = os.path.join(os.path.abspath(chosen.keep or temporary), name)
             os.makedirs(kept, exist_ok=True)
-            result = runs.run(name, kept, os.path.join(targets.CORPUS, name), chosen.seconds)
+            result = runs.run(name, temporary, kept, os.path.join(targets.CORPUS, name), chosen.seconds)
             executions += result.executions
             fine = fine and not result.broken
             print(result.line(), flush=True)

@@ -19,28 +19,30 @@ class Result(namedtuple("Result", "name executions features edges broken")):
         return found if self.broken is None else f"{found}\n{self.broken}"
 
 
-def fuzz(name, *arguments):
-    """The life of such a process. arguments: libFuzzer's."""
+def fuzz(name, place, *arguments):
+    """The life of such a process, which libFuzzer ends. place: a directory that is removed after that. arguments:
+    libFuzzer's."""
     import atheris
     with atheris.instrument_imports(include=["pyqmail"]):
         from tests.fuzz import targets
     run = targets.TARGETS[name].run
-    with targets.world():
+    with targets.world(place):
         atheris.Setup([sys.argv[0], *arguments], run)
         atheris.Fuzz()
 
 
-def start(name, arguments):
-    command = ["nice", "-n", "10", sys.executable, "-m", "tests.fuzz", WITHIN, name, *arguments]
+def start(name, place, arguments):
+    command = ["nice", "-n", "10", sys.executable, "-m", "tests.fuzz", WITHIN, name, place, *arguments]
     return subprocess.run(command, capture_output=True, text=True, errors="replace", check=False)
 
 
-def run(name, kept, corpus, seconds):
+def run(name, place, kept, corpus, seconds):
     """Fuzz one target; new inputs go to `kept`."""
     where = [kept] + [corpus] * os.path.isdir(corpus)
     artifact = os.path.join(os.getcwd(), f"fuzz-{name}-")
-    done = start(name, [f"-max_total_time={seconds}", "-print_final_stats=1", "-max_len=4096", f"-timeout={PATIENCE}",
-                        f"-rss_limit_mb={MEMORY}", f"-artifact_prefix={artifact}", *where])
+    done = start(name, place, [f"-max_total_time={seconds}", "-print_final_stats=1", "-max_len=4096",
+                               f"-timeout={PATIENCE}", f"-rss_limit_mb={MEMORY}", f"-artifact_prefix={artifact}",
+                               *where])
     text = done.stderr + done.stdout
     executions = re.findall(r"number_of_executed_units:\s*(\d+)", text) or re.findall(r"#(\d+)", text) or ["0"]
     features, edges = re.findall(r"\bft: (\d+)", text) or ["0"], re.findall(r"\bcov: (\d+)", text) or ["0"]

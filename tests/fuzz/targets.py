@@ -85,11 +85,16 @@ TARGETS = {each.name: each for each in (
 )}
 
 
+def memory():
+    """Where files are kept in memory; None if there is no such place."""
+    return MEMORY if os.access(MEMORY, os.W_OK) else None
+
+
 @contextlib.contextmanager
-def world():
+def world(inside=None):
     """A throw-away home, the current directory in it; what the programs would say nobody hears."""
     before, say, directory = home.HOME, errors.say, os.getcwd()
-    place = tempfile.mkdtemp(prefix="pyqmail-fuzz.", dir=MEMORY if os.access(MEMORY, os.W_OK) else None)
+    place = tempfile.mkdtemp(prefix="pyqmail-fuzz.", dir=inside or memory())
     try:
         os.mkdir(f"{place}/control")
         home.HOME, errors.say = place, lambda *parts: None
