@@ -1,6 +1,6 @@
 """qmail-send: deliver mail messages from the queue.
 
-    qmail-send [--queue-service] [--wide-remote]        started by qmail-start, never by hand
+    qmail-send [--wide-remote]        started by qmail-start, never by hand
 
 Reads and writes, on the descriptors that qmail-start wired:
     0 log    1 2 orders to and reports from qmail-lspawn    3 4 the same, qmail-rspawn    5 6 qmail-clean
@@ -8,7 +8,8 @@ Messages come through queue/todo (lock/trigger says when), stay in info, local a
 are delivered, and leave through qmail-clean. Signals: TERM ends, after running deliveries; ALRM makes
 everything due; HUP reads locals and virtualdomains again, and which messages are held. --wide-remote: delivery
 numbers and the greeting on 3 and 4 have two bytes (spawn/wire.py), for more than 255 remote deliveries at once.
---queue-service: 7 is at its end when there is no queue service any more, and then qmail-send ends as well.
+With QMAILSERVICE in the environment that descriptor (7) is at its end when there is no queue service any more, and
+then qmail-send ends as well.
 
 Exit: 0 after TERM or when a companion is lost; 111 if it cannot start, with a line in the log.
 
@@ -60,9 +61,9 @@ class CannotStart(Exception):
 
 
 def main(argv):
-    watched, wide = b"--queue-service" in argv, b"--wide-remote" in argv
-    if len(argv) != watched + wide:
-        errors.say("qmail-send: usage: qmail-send [--queue-service] [--wide-remote]")
+    watched, wide = os.environb.pop(b"QMAILSERVICE", None) == b"%d" % SERVICE, b"--wide-remote" in argv
+    if len(argv) != wide:
+        errors.say("qmail-send: usage: qmail-send [--wide-remote]")
         return errors.PERMANENT
     log = messages.Log(0)
     try:

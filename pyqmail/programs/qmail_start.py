@@ -25,6 +25,7 @@ import os
 from ..base import accounts, child, control, errors, home, pidfile, prot
 
 CANNOT = errors.TEMPORARY
+SERVICE = 7                         # qmail-send's descriptor whose other end the queue service holds
 NARROW = 120                        # more remote deliveries at once need the two-byte delivery numbers of --wide
 
 
@@ -54,12 +55,15 @@ def main(argv):
     start([b"qmail-clean"], {0: to_clean[0], 1: from_clean[1]}, "qmailq", qmail)
 
     environment = child.environment()
+    environment.pop(b"QMAILSERVICE", None)
     watched = service is not None and ours_is_found("qmail-send")
+    if watched:
+        environment[b"QMAILSERVICE"] = b"%d" % SERVICE
     prot.become(accounts.uid("qmails"), qmail)
     child.place({0: log, 1: to_lspawn[1], 2: from_lspawn[0], 3: to_rspawn[1], 4: from_rspawn[0],
-                 5: to_clean[1], 6: from_clean[0], **({7: service} if watched else {})})
+                 5: to_clean[1], 6: from_clean[0], **({SERVICE: service} if watched else {})})
     try:
-        child.execute([b"qmail-send", *(b"--queue-service",)[:watched], *(b"--wide-remote",)[:wide]], environment)
+        child.execute([b"qmail-send", *(b"--wide-remote",)[:wide]], environment)
     except OSError:
         return CANNOT
 

@@ -267,7 +267,7 @@ def test_ports_without_a_list_are_those_of_the_servers(name, expression):
 
 #  program       long options beyond those of base.options
 LISTENERS = ("qmail-smtpd", "qmail-popup", "qmail-qmtpd", "qmail-qmqpd")
-LONG = {**dict.fromkeys(LISTENERS, {"-listen"}), "qmail-send": {"-queue-service", "-wide-remote"}, "qmail-rspawn": {"-wide"},
+LONG = {**dict.fromkeys(LISTENERS, {"-listen"}), "qmail-send": {"-wide-remote"}, "qmail-rspawn": {"-wide"},
         "qmail-queue": {"-service", "-follow", "-held"}, "qmail-rcptcheck": {"-service"},
         "qmail-log": {"-several"}, "splogger": {"-several"},
         "qmailctl": {"-home", "-smtp", "-pop3", "-venv", "-start", "-imap", "-imaps", "-prefix", "-courier", "-sql",
