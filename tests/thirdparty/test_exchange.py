@@ -23,8 +23,8 @@ THEIRS = os.environ.get("QMAIL_C")
 pytestmark = [pytest.mark.root, pytest.mark.system,
               pytest.mark.skipif(not THEIRS, reason="QMAIL_C does not name compiled programs of qmail")]
 ALONE = ("qmail-queue", "qmail-send", "qmail-lspawn", "qmail-rspawn", "qmail-clean", "qmail-local", "qmail-remote",
-         "qmail-start", "qmail-getpw", "qmail-inject", "sendmail", "qmail-smtpd", "qmail-popup", "qmail-pop3d", "forward",
-         "qmail-qread", "qmail-qstat", "qmail-tcpto", "qmail-showctl")
+         "qmail-start", "qmail-getpw", "qmail-inject", "sendmail", "qmail-smtpd", "qmail-popup", "qmail-pop3d",
+         "forward", "qmail-qread", "qmail-qstat", "qmail-tcpto", "qmail-showctl")
 TOGETHER = (("qmail-send", "qmail-clean"), ("qmail-lspawn", "qmail-local"), ("qmail-rspawn", "qmail-remote"),
             ("qmail-lspawn", "qmail-rspawn", "qmail-clean"), ("qmail-start", "qmail-send"),
             ("qmail-queue", "qmail-inject", "qmail-smtpd"))
@@ -139,8 +139,8 @@ def test_mail_flows(mixed, two, side, guests):
             for program in ("qmail-qstat", "qmail-tcpto", "qmail-showctl"):
                 assert host.run(f"{HOME}/bin/{program}").returncode == 0, program
             number = free_port()
-            with host.served(number, f"{HOME}/bin/qmail-popup", "pop.example", "checkpassword", f"{HOME}/bin/qmail-pop3d",
-                             "Maildir"):
+            checker = ("checkpassword", f"{HOME}/bin/qmail-pop3d", "Maildir")
+            with host.served(number, f"{HOME}/bin/qmail-popup", "pop.example", *checker):
                 host.wait(lambda: read_by_pop(number, ann, delete=False) == 3)  # shown from the second after arrival
                 assert read_by_pop(number, ann, delete=True) == 3
             assert subjects(ann) == []
@@ -148,7 +148,8 @@ def test_mail_flows(mixed, two, side, guests):
         with mixed.running() as sender:         # what is left in the queue goes on, and so does what comes now
             inject("sendmail", "second", bob.name)
             host.run("kill", "-ALRM", str(sender.pid))
-            host.wait(lambda: subjects(ann) == ["later"] and subjects(bob) == ["all", "hand", "later", "second", "smtp"])
+            host.wait(lambda: subjects(ann) == ["later"]
+                      and subjects(bob) == ["all", "hand", "later", "second", "smtp"])
             host.wait(lambda: not [path for path in host.in_queue() if "/pid/" not in path])
 
 
