@@ -51,13 +51,24 @@ class Pool:
 
     def submit(self, then, function, *arguments):
         """Have a thread call function(*arguments); collect() will call then(result, exception), one
-        of which is None."""
+        of which is None. Never raises: that no thread could be started is such an exception."""
         self.active += 1
-        if self._started < min(self.threads, self.active):
-            self._started += 1
-            threading.stack_size(STACK)
+        error = self._start() if self._started < min(self.threads, self.active) else None
+        if error is not None and not self._started:
+            self._finished.append((then, None, error))
+            self._wake()
+        else:                       # if there is no thread to be had, those that there are will do it
+            self._work.put((then, function, arguments))
+
+    def _start(self):
+        """One thread more; what keeps it from starting, if anything does."""
+        threading.stack_size(STACK)
+        try:
             threading.Thread(target=self._labour, daemon=True).start()
-        self._work.put((then, function, arguments))
+        except RuntimeError as why:
+            return why
+        self._started += 1
+        return None
 
     def collect(self):
         """Hand finished work back. Returns how many there were."""
