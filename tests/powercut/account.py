@@ -25,7 +25,8 @@ class Found:
             self.maildir(user, f"{place.homes}/{user}/Maildir")
         self.maildir("alias", f"{place.home}/alias/Maildir")
         self.mbox("mike", f"{place.homes}/mike/Mailbox")
-        self.mbox(world.MOVER, f"{place.spool}/{world.MOVER}")
+        self.mbox(world.MOVER, f"{place.homes}/{world.MOVER}/Mailbox")
+        self.maildir(world.MOVER, place.spool)
         self.virtual(f"{place.vpop}/domains/{world.VIRTUAL}")
         self.queue()
         for number in far:
@@ -72,8 +73,8 @@ class Found:
 def unfinished(home, over=(), apart=False):
     """What the queue has besides messages that must wait: paths. over: numbers of messages that need not wait any more.
     apart: info is on another file system than mess, whose removal may have got to the disk sooner.
-    A message is in todo before the one it comes from is gone from info, and in info before it is gone from todo: so info
-    is looked at on both sides."""
+    A message is in todo before the one it comes from is gone from info, and in info before it is gone from todo: so
+    info is looked at on both sides."""
     queue = f"{home}/queue"
 
     def in_info():
@@ -116,7 +117,8 @@ def judge(ledger, cut, found):
     was asked for before the end may have happened.
     """
     verdict = {"promised": collections.Counter(), "expected": collections.Counter(), "twice": collections.Counter(),
-               "broken": collections.Counter(), "lost": [], "damaged": [f"{path}: {os.path.getsize(path)} bytes" for path in found.damaged],
+               "broken": collections.Counter(), "lost": [],
+               "damaged": [f"{path}: {os.path.getsize(path)} bytes" for path in found.damaged],
                "again": [], "back": 0}
     taken = collections.Counter()
     for entry in ledger["taken"]:
@@ -151,7 +153,7 @@ def judge_message(number, entry, cut, found, taken, verdict):
                             for place, copies in found.copies.items() if copies.get(number)]
     if len(verdict["lost"]) > before:
         verdict["broken"][next((step["program"] for step in reversed(entry["then"]) if told(step, cut)),
-                               entry["by"])] += 1
+                               f"{entry['by']} ({entry['kind']})")] += 1
     for place, how, _ in possible[-1]:
         copies = len(found.copies[place][number]) + taken[place, number]
         verdict["expected"][how] += given

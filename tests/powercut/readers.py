@@ -45,10 +45,9 @@ def pop3(load):
 
 def move(load):
     """Move a Maildir's mail into an mbox on another file system."""
-    who = world.MOVER
-    mbox = f"{load.world.spool}/{who}"
+    mbox = f"{load.world.homes}/{world.MOVER}/Mailbox"
     load.over.wait(1)               # maildir2mbox leaves what has just come
-    done = load.world.run("maildir2mbox", environ={"MAIL": mbox, "MAILTMP": f"{mbox}.tmp", "MAILDIR":
-                          f"{load.world.homes}/{who}/Maildir"}, **load.world.as_user(who))
+    done = load.world.run("maildir2mbox", environ={"MAIL": mbox, "MAILTMP": f"{mbox}.tmp", "MAILDIR": load.world.spool},
+                          **load.world.as_user(world.MOVER))
     if done.returncode:
         load.troubles.append(f"maildir2mbox: {done}")

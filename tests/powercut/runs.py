@@ -110,8 +110,8 @@ def summary(totals):
     def count(number):
         return f"{number:,}"
 
-    def counters(name, mark, how=lambda key: True):
-        keys = sorted({key for total in totals.values() for key in getattr(total, name) if how(key)})
+    def counters(name, mark):
+        keys = sorted({key for total in totals.values() for key, number in getattr(total, name).items() if number})
         return [line(f"{mark}{key}", lambda total: count(getattr(total, name)[key])) for key in keys]
     wrong = ("lost", "damaged", "again")
     return "\n".join([

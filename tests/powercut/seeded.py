@@ -107,13 +107,13 @@ BUGS = [
         "            for fd in fds:\n                os.fsync(fd)\n", "            pass\n")),
         "bin/qmail-queue of root: the name in todo", **DIRECTLY),
     bug("queue-touch", instead("base/durable.py", ("                os.utime(on_one[-1])\n", "")),
-        "the names of others in the same commit, if the journal began a new transaction between theirs and the last one's: "
-        "microseconds", matters=False, tries=2, parts=["smtp"] * 6, soon=0.9, pause=0.02),
+        "the names of others in the same commit, if the journal began a new transaction between theirs and the last "
+        "one's: microseconds", matters=False, tries=2, parts=["smtp"] * 6, soon=0.9, pause=0.02),
     # ------------------------------------------------------------ qmail-send
     bug("send-others", without_writing, "info, local, remote", pause=0.1),
     bug("send-last", without("send/preprocess.py", "write_out", 2),
-        "nothing where todo shares a journal with info, local and remote: it is removed after they got their names, and "
-        "the journal keeps that order, so no commit is made there. It is for queues on several file systems",
+        "nothing where todo shares a journal with info, local and remote: it is removed after they got their names, "
+        "and the journal keeps that order, so no commit is made there. It is for queues on several file systems",
         matters=False, tries=2, pause=0.1),
     bug("send-todo-order", both(without("send/preprocess.py", "write_out", 2), without_writing),
         "todo goes before info, local and remote are on the disk", pause=0.1),
@@ -149,8 +149,8 @@ BUGS = [
         kinds=["maildir", "virtual"]),
     bug("mbox", without("base/mbox.py", "append"), "a message appended to an mbox", kinds=["mbox", "many"]),
     bug("moved-text", instead("programs/maildir2mbox.py", (
-        '    attempt("write to", temporary, os.fsync, fd)\n', "")), "the mbox that maildir2mbox makes. On ext4 it would not "
-        "show, as with every file that is renamed over another one", kind="xfs", **MOVED),
+        '    attempt("write to", temporary, os.fsync, fd)\n', "")), "the mbox that maildir2mbox makes. On ext4 it "
+        "would not show, as with every file that is renamed over another one", kind="xfs", **MOVED),
     bug("moved-name", instead("programs/maildir2mbox.py", (
         '    attempt("write to", target, netio.sync_directory, os.path.dirname(target) or b".")\n', "")),
         "its name, before the messages go from a Maildir elsewhere", **MOVED),
@@ -164,16 +164,19 @@ BUGS = [
         "that a message was deleted", **BY_HAND, verbs=["delete"]),
     bug("deleted-marks", without("queue/change.py", "delete", 1), "the same, where it had no bounce", **BY_HAND,
         verbs=["delete"]),
-    bug("deleted-bounce", without("queue/change.py", "delete", 2), "that nobody hears of it", **BY_HAND, verbs=["delete"]),
+    bug("deleted-bounce", without("queue/change.py", "delete", 2), "that nobody hears of it", **BY_HAND,
+        verbs=["delete"]),
     bug("deleted-new", without("queue/change.py", "delete_new"), "that a new message was deleted", **BY_HAND,
         verbs=["delete new"]),
     # ------------------------------------------------------------ accounts
     bug("accounts-file", without("vpopmail/files.py", "write"), "the contents of vpasswd", **ACCOUNTS),
     bug("accounts-name", without("vpopmail/files.py", "sync_directory"), "the names of new files", **ACCOUNTS),
-    bug("large-source", without("vpopmail/vpasswd_large.py", "splice"), "vpasswd of a large domain", kind="xfs", **LARGE),
-    bug("large-slot", without("vpopmail/vpasswd_large.py", "add"), "the record of a new user in its vpasswd.cdb", **LARGE),
-    bug("large-copy", without("vpopmail/vpasswd_large.py", "edit_copy"), "vpasswd.cdb with another password", kind="xfs",
+    bug("large-source", without("vpopmail/vpasswd_large.py", "splice"), "vpasswd of a large domain", kind="xfs",
         **LARGE),
+    bug("large-slot", without("vpopmail/vpasswd_large.py", "add"), "the record of a new user in its vpasswd.cdb",
+        **LARGE),
+    bug("large-copy", without("vpopmail/vpasswd_large.py", "edit_copy"), "vpasswd.cdb with another password",
+        kind="xfs", **LARGE),
     bug("large-names", both(without("vpopmail/vpasswd_large.py", "exchange"), without(
         "vpopmail/vpasswd_large.py", "add", 2)), "their names", **LARGE),
     bug("sql", instead("vpopmail/database.py", ("PRAGMA synchronous = EXTRA", "PRAGMA synchronous = FULL")),
@@ -214,6 +217,6 @@ def summary(found):
     for one, total in found:
         broken = ", ".join(name for name, _ in total.broken.most_common(3)) or "copies" * bool(total.wrong)
         odd = "" if bool(total.wrong) == one.matters else " (not expected)"
-        lines.append(f"| {one.name}{', XFS' * (one.kind == 'xfs')} | {'yes' if total.wrong else 'no'}{odd} | {total.cuts} | "
-                     f"{broken} | {one.why} |")
+        name = one.name + f", {one.kind}" * (one.kind != "ext4")
+        lines.append(f"| {name} | {'yes' if total.wrong else 'no'}{odd} | {total.cuts} | {broken} | {one.why} |")
     return "\n".join(lines)

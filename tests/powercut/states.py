@@ -77,8 +77,9 @@ def in_lists(place, name, real):
         return line.encode() in contents(f"{place.home}/{path}").split(b"\n") or None
     assigned = re.search(rb"^\+%b-:%b:" % (name.encode(), real.encode()), contents(f"{place.home}/users/assign"),
                          re.MULTILINE)
-    return {"virtualdomains": has("control/virtualdomains", f"{name}:{name}"), "rcpthosts": has("control/rcpthosts", name),
-            "users/assign": assigned and True, "users/cdb": in_cdb(place, f"!{name}-")}
+    return {"virtualdomains": has("control/virtualdomains", f"{name}:{name}"),
+            "rcpthosts": has("control/rcpthosts", name), "users/assign": assigned and True,
+            "users/cdb": in_cdb(place, f"!{name}-")}
 
 
 def in_cdb(place, key):

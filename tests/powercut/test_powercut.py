@@ -35,7 +35,7 @@ def test_nothing_promised_is_lost(loop_devices, tmp_path):
     """A whole system under load, its power cut some twenty times: all services start on what the disk has then, and
     every promise made before is kept."""
     report = tmp_path / "report"
-    done = subprocess.run([sys.executable, "-m", "tests.powercut", "--ext4", str(CUTS), "--xfs", "0", "--apart", "0", "--full", "10",
+    done = subprocess.run([sys.executable, "-m", "tests.powercut", "--ext4", str(CUTS), "--xfs", "0", "--full", "10",
                            "--report", str(report)], cwd=ROOT, stdin=subprocess.DEVNULL, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
     text = report.read_text()
@@ -67,7 +67,8 @@ class Counted:
 
 
 def judged(monkeypatch, copies, **changes):
-    message = {"kind": "maildir", "by": "SMTP", "expected": [["joe", "maildir", ""]], "then": [], "asked": 1.0, "given": 2.0}
+    message = {"kind": "maildir", "by": "SMTP", "expected": [["joe", "maildir", ""]], "then": [], "asked": 1.0,
+               "given": 2.0}
     ledger = {"messages": {"1": {**message, **changes.get("message", {})}}, "states": [],
               "taken": changes.get("taken", []), "far": []}
     return account.judge(ledger, {"begin": 3.0, "end": 4.0}, Counted(None, copies))

@@ -20,8 +20,8 @@ ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)
 PYTHON = "/usr/bin/python3"
 SMTP, POP3, FAR, QMTP, QMQP = 2525, 1110, 2526, 2209, 2628      # ports of 127.0.0.1 in its own network
 DOMAIN, VIRTUAL, REMOTE = "mail.example", "virt.example", "far.example"
-IN_SQL, LARGE = "sql.example", "large.example"  # virtual, too: accounts in SQLite; so many that files are changed in place
-MANY = 3000                                     # of them
+IN_SQL, LARGE = "sql.example", "large.example"  # virtual, too: accounts in SQLite; very many
+MANY = 3000                                     # so many that vpasswd.cdb is changed in place
 PASSWORD = "Correct-Horse-9"
 FIRST_UID = 64300
 #          user     .qmail
@@ -32,7 +32,7 @@ USERS = {
     "fred": "&joe@mail.example\n",
     "lisa": "&joe@mail.example\n./Maildir/\n&sue@mail.example\n",
     "pat": None,                                # reads it by POP3
-    "mora": None,                               # has it moved into an mbox
+    "mora": None,                               # has it moved from a spool into an mbox at home
 }
 SYSTEM_READER, MOVER = "pat", "mora"
 READERS = ("pop0", "pop1")                      # virtual users whose mail is fetched and deleted
@@ -171,8 +171,10 @@ class World:
                 with open(f"{where}/.qmail", "w", encoding="ascii") as f:
                     f.write(dotqmail)
             disk.run("chown", "-R", f"{uid}:{uid}", where)
-        os.mkdir(self.spool)
-        os.chown(self.spool, self.uid(MOVER), -1)
+        disk.run(f"{self.home}/bin/maildirmake", self.spool)
+        disk.run("chown", "-R", MOVER, self.spool)
+        with open(f"{self.homes}/{MOVER}/.qmail", "w", encoding="ascii") as f:
+            f.write(f"{self.spool}/\n")
         alias = f"{self.home}/alias"
         for name, text in {"postmaster": "./Maildir/\n", "later": "|exit 111\n",
                            "nobody-default": "|echo nobody; exit 100\n"}.items():

@@ -1,4 +1,4 @@
-"""What a program says yes to is on the disk by then: whoever renames or removes a file syncs its directory afterwards."""
+"""What a program says yes to is on the disk by then: who renames or removes a file syncs its directory afterwards."""
 import os
 
 import pytest
