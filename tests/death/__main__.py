@@ -32,7 +32,7 @@ from tests.death.roles import ROLES
 from tests.death.tracer import FAILING
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-PLACES, TEXT = 6, 4
+PLACES, TEXT = 6, 10
 PATIENCE = 300                      # s for one life
 START = 600                         # s for a place to be made
 WITHIN = ["unshare", "--mount", "--net", "--pid", "--fork", "--kill-child", "--mount-proc", "--propagation", "private"]
@@ -47,9 +47,11 @@ class Labourer:
     """A place, made when it is first needed and again when it has broken down."""
 
     def __init__(self, work, number):
-        self.work, self.process = f"{work}/{number}", None
+        self.work, self.process, self.ended = f"{work}/{number}", None, False
 
     def start(self):
+        if self.ended:
+            raise RuntimeError("the sweep was ended")
         shutil.rmtree(self.work, ignore_errors=True)
         os.makedirs(self.work)
         subprocess.run(["cp", "-a", "/etc", self.work], stderr=subprocess.DEVNULL)      # what goes meanwhile is no loss
@@ -107,6 +109,10 @@ class Labourer:
             os.close(self.orders)
             os.close(self.reports)
             self.process = None
+
+    def end(self):
+        self.ended = True
+        self.stop()
 
 
 class Sweep:
@@ -198,7 +204,7 @@ def main():
         report = stack.enter_context(open(options.report, "w", encoding="utf-8")) if options.report else None
         places = [Labourer(work, number) for number in range(options.places)]
         for place in places:
-            stack.callback(place.stop)
+            stack.callback(place.end)
         if options.finish:
             os.environ["DEATH_FINISH"] = os.path.abspath(options.finish)
         sweep = Sweep(places, options.text, options.step, report)
@@ -212,7 +218,7 @@ def main():
                     deaths.append(sweeps.row(name, results))
                 else:
                     errors[name][error] = results
-    summary = [sweeps.table(deaths)] if deaths else []
+    summary = [sweeps.deaths_table(deaths)] if deaths else []
     if set(wanted) - {"kill"}:
         summary.append(sweeps.errors_table([error for error in wanted if error != "kill"], errors))
     print("\n\n".join(summary))

@@ -31,10 +31,10 @@ LIFE = 20                           # s for a life that nobody disturbs
 # A program's text that sh cannot open or read: it says "for good" then, or, taking an error for the end, "done".
 UNREADABLE = r"(openat|p?read\w*) HOME/bin/"
 REASON = "This address refuses all mail."
-AFTER_ERROR = 0.5                   # s that the tracer stays: the call has failed, life may go on
+AFTER_ERROR = 0.3                   # s that the tracer stays: the call has failed, life may go on
 PATIENCE = 60                       # s after a death until all must be accounted for
 SETTLED = 2                         # s without anything in the queue
-NUDGE = 1                           # s; then qmail-send is started again rather than wait for its 123 s
+NUDGE = 1.5                         # s that qmail-send may take; then it is started again: its own timer has 123 s
 GATHER = 5                          # s that several messages may take to be where they are waited for
 SEVERAL = 4
 LARGE = 40_000                      # bytes: too large for one packet to the queue service
@@ -445,7 +445,7 @@ class Place:
 
     def recover(self, result, messages):
         """Wait until nothing moves, hurrying what waits for its time; count."""
-        start, hurried, nudged, empty_since = time.monotonic(), 0.0, False, None
+        start, hurried, nudged, empty_since, sender, up_since = time.monotonic(), 0.0, False, None, None, 0.0
         while True:
             now = time.monotonic()
             if not self.over():
@@ -461,8 +461,10 @@ class Place:
                 break
             if now > hurried + 0.3 and (pid := self.sender_process()):
                 hurried = now
+                if pid != sender:
+                    sender, up_since = pid, now
                 with contextlib.suppress(ProcessLookupError):
-                    if now > start + NUDGE and not nudged:
+                    if now > up_since + NUDGE and not nudged:
                         nudged = True
                         result.notes.append("waited for a timer")
                         os.kill(pid, signal.SIGTERM)

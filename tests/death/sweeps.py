@@ -70,7 +70,13 @@ def errors_table(errors, found):
         wrong = sum(bool(result.problems) for results in by_error.values() for result in results)
         if any(struck) or wrong:
             rows.append((name, *(count or "–" for count in struck), wrong))
+    counts = [[count for count in column if count != "–"] for column in list(zip(*rows))[1:]]
+    rows.append(("**all**", *map(sum, counts)))
     return table(rows, ("role", *errors, "lost, stuck, illegal, twice, refused for good"))
+
+
+def deaths_table(rows):
+    return table([*rows, ("**all**", *(sum(column) for column in list(zip(*rows))[1:]))])
 
 
 def table(rows, head=HEAD):
