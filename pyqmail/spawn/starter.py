@@ -14,10 +14,12 @@ However else the worker ends, so does the guardian, and the worker with it.
 import os
 import select
 import socket
+import time
 
 from ..base import child, errors, netio, prot, sig
 
 AGAIN = 75
+PAUSE = 0.1                         # s
 REQUEST_MAX = 1 << 18               # bytes; more than a program can be given
 CANNOT_RUN = 111                    # also for a program that is not there: mail must not bounce for want of a file
 
@@ -76,8 +78,11 @@ class Guardian:
         """One request; False when there will be no more."""
         try:
             data, fds, _, _ = socket.recv_fds(sock, REQUEST_MAX, 3)
-        except OSError:
+        except ConnectionError:
             return False
+        except OSError:                 # no memory, no descriptors: the request is still there
+            time.sleep(PAUSE)
+            return True
         for fd in fds:
             os.set_inheritable(fd, False)       # recv_fds() passes no flags on
         words = data.split(b"\0")

@@ -1,6 +1,8 @@
 """qmail-rspawn as a process of its own in a private home, with a server to talk to."""
 import contextlib
+import errno
 import os
+import select
 import shutil
 import signal
 import socket
@@ -199,6 +201,23 @@ def test_nothing_is_run_while_qmail_remote_is_ours():
             os.close(writer)
             outputs.append(os.read(reader, 100))
         return 7 if outputs == [b""] * 3 else 8
+    assert child.wait(child.fork(lambda: starter.guard(live, lambda: None))) == 7
+
+
+def test_a_request_that_cannot_be_taken_now_is_taken_later(monkeypatch):
+    take, failures = socket.recv_fds, [OSError(errno.ENOMEM, "none left")]
+
+    def failing(*words):
+        if failures:
+            raise failures.pop()
+        return take(*words)
+
+    def live(guardian, _):
+        reader, writer = os.pipe()
+        socket.send_fds(guardian, [b"h\0s\0r"], [0, writer, writer])
+        os.close(writer)
+        return 7 if select.select([reader], [], [], 60)[0] and os.read(reader, 100) == b"" else 8
+    monkeypatch.setattr(socket, "recv_fds", failing)
     assert child.wait(child.fork(lambda: starter.guard(live, lambda: None))) == 7
 
 
