@@ -99,6 +99,8 @@ class Labourer:
             self.stop()
         else:
             vars(result).update(report)
+        if any(problem.startswith("stuck") for problem in result.problems):
+            self.stop()             # it may be so for good
         return result
 
     def stop(self):
