@@ -28,8 +28,9 @@ from tests.peers.smtp_host import EHLO, Host
 
 ANSWER = 120                        # s that a client waits for one
 LIFE = 20                           # s for a life that nobody disturbs
-# A program's text that sh cannot open or read: it says "for good" then, or, taking an error for the end, "done".
-UNREADABLE = r"(openat|p?read\w*) HOME/bin/"
+# A program's text that sh cannot open, read or, in our WRAPPER, execute: it says "for good" then, or, taking an error
+# for the end, "done". What is in qmail-local's place is believed.
+UNREADABLE = r"(openat|p?read\w*) HOME/bin/|execve HOME/bin/\S+\.own"
 REASON = "This address refuses all mail."
 AFTER_ERROR = 0.3                   # s that the tracer stays: the call has failed, life may go on
 PATIENCE = 60                       # s after a death until all must be accounted for
