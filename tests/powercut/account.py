@@ -88,7 +88,13 @@ def unfinished(home, over=(), apart=False):
                     yield f"{path}/{name}"
                 elif b"Tnobody" in states.there(local):         # the half of it that fails
                     yield local
-    return (list(in_info()) or [f"{queue}/todo/{name}" for name in os.listdir(f"{queue}/todo")] or list(in_info()))
+    def in_todo():
+        for name in os.listdir(f"{queue}/todo"):
+            # held by a deletion that the cut broke off: it stays so, as it would if qmailctl had been killed
+            if int(name) not in held or b"F%b" % WAITING.encode() not in states.there(f"{queue}/todo/{name}"):
+                yield f"{queue}/todo/{name}"
+    held = states.set_aside(home)
+    return list(in_info()) or list(in_todo()) or list(in_info())
 
 
 def over(ledger, cut):

@@ -51,12 +51,15 @@ def accounts(load):
 
 def passwords(load):
     """A user who is there gets another password."""
+    elsewhere = load.domains and world.VIRTUAL not in load.domains
     address, owner = f"{random.choice(world.RECEIVERS)}@{world.VIRTUAL}", None
     for others in (load.users, load.leaving):
-        if random.random() < 0.3:
+        if elsewhere or random.random() < 0.3:
             with contextlib.suppress(IndexError):
                 address, owner = others.pop(), others
                 break
+    if elsewhere and owner is None:
+        return
     value = f"Pw-{random.randrange(1 << 40)}"
     change(load, "account", address, value, "vpasswd", address, value)
     if owner is not None:

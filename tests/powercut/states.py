@@ -142,5 +142,9 @@ def settled(place, number):
 def held(place, name):
     """name: the number of a message. One that is gone is held no more."""
     found = queued(place, int(name))
-    entries = suspects.File(f"{place.home}/{suspects.DIRECTORY}").read()
-    return {"the list of those held": (found is not None and found in suspects.set_aside(entries)) or None}
+    return {"the list of those held": (found is not None and found in set_aside(place.home)) or None}
+
+
+def set_aside(home):
+    """The queue's numbers of the messages that qmail-send leaves alone."""
+    return suspects.set_aside(suspects.File(f"{home}/{suspects.DIRECTORY}").read())
