@@ -14,7 +14,6 @@ However else the worker ends, so does the guardian, and the worker with it.
 import os
 import select
 import socket
-import time
 
 from ..base import child, errors, netio, prot, sig
 
@@ -81,7 +80,7 @@ class Guardian:
         except ConnectionError:
             return False
         except OSError:                 # no memory, no descriptors: the request is still there
-            time.sleep(PAUSE)
+            select.select([], [], [], PAUSE)
             return True
         for fd in fds:
             os.set_inheritable(fd, False)       # recv_fds() passes no flags on
