@@ -159,15 +159,15 @@ BUGS = [
         "the list of messages that are held", kind="xfs", **BY_HAND, verbs=["hold"]),
     bug("held-name", instead("queue/suspects.py", ("            if sync:\n                os.fsync(self.fd)\n", "")),
         "its name", **BY_HAND, verbs=["hold"]),
-    bug("expired", without("queue/change.py", "expire"), "that a message's time is up; the list of those held, which is "
-        "synced after it, has it too, where run and queue share a journal", matters=False, tries=2, **BY_HAND,
+    bug("expired", without("queue/change.py", "expire"), "that a message's time is up; the list of those held, which "
+        "is synced after it, has it too, where run and queue share a journal", matters=False, tries=2, **BY_HAND,
         verbs=["expire"]),
     bug("deleted", both(without("queue/change.py", "delete", 2), without("queue/change.py", "delete", 1)),
         "that a message was deleted", **BY_HAND, verbs=["delete"]),
     bug("deleted-marks", without("queue/change.py", "delete", 1), "the same, where it had no bounce", **BY_HAND,
         verbs=["delete"]),
-    bug("deleted-bounce", without("queue/change.py", "delete", 2), "that nobody hears of it; as before, the list of those "
-        "held has it too", matters=False, tries=2, **BY_HAND, verbs=["delete"]),
+    bug("deleted-bounce", without("queue/change.py", "delete", 2), "that nobody hears of it; as before, the list of "
+        "those held has it too", matters=False, tries=2, **BY_HAND, verbs=["delete"]),
     bug("deleted-new", without("queue/change.py", "delete_new"), "that a new message was deleted; as before",
         matters=False, tries=2, **BY_HAND, verbs=["delete new"]),
     # ------------------------------------------------------------ accounts
@@ -189,7 +189,8 @@ BUGS = [
     bug("domains-file", without("vpopmail/files.py", "write"), "the contents of assign, rcpthosts, virtualdomains",
         **DOMAINS),
     bug("domains-name", without("vpopmail/files.py", "sync_directory"), "their names", **DOMAINS),
-    bug("domain-removed", without("vpopmail/domains.py", "remove_tree"), "that old mail is gone", **DOMAINS),
+    bug("domain-removed", without("vpopmail/domains.py", "remove_tree"), "that old mail is gone; where domains are "
+        "counted, as vpopmail's are, the count's new file has it too", matters=False, tries=2, **DOMAINS),
     bug("database", without("base/cdb.py", "write"), "the contents of users/cdb. On ext4 it would not show: a file "
         "that is renamed over another one is written out there", kind="xfs", **DOMAINS),
     # ------------------------------------------------------------ tables
