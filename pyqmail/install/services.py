@@ -103,7 +103,10 @@ def signal(name, number):
     process = running(name)
     if process is None or number in (sig.ALRM, sig.HUP) and not pidfile.catches(process, number):
         return False
-    os.kill(process.pid, number)
+    try:
+        os.kill(process.pid, number)
+    except ProcessLookupError:
+        return False                # it ended just now
     return True
 
 
