@@ -454,7 +454,8 @@ class Place:
             else:
                 self.count(messages)
                 empty_since = empty_since or now
-                complete = all(all(message.copies.values()) for message in messages if message.acknowledged)
+                complete = self.at_the_door() <= 0 and all(
+                    all(message.copies.values()) for message in messages if message.acknowledged)
                 if complete or now > empty_since + SETTLED:
                     break
             if now > start + PATIENCE:

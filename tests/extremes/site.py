@@ -53,6 +53,8 @@ class Table:
 class Site(Mail):
     """Mail as tests/system has it, for the system of a World that we are in."""
 
+    services = 6
+
     def __init__(self, place):
         super().__init__(System(place.home, world.SMTP, world.POP3))
         self.world = place
