@@ -20,17 +20,18 @@ TABLE = {                           # program: bytes of data, None for any numbe
 
 def descriptors(wanted):
     """Raise the soft limit of open descriptors to `wanted`, with the hard one if that is lower and we are root; else as
-    far as the hard one allows."""
+    far as the hard one allows. Returns what it is now, at most `wanted`."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft == resource.RLIM_INFINITY or wanted <= soft:
-        return
+        return wanted
     if hard != resource.RLIM_INFINITY and hard < wanted:
         try:
             resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, wanted))
-            return
+            return wanted
         except (ValueError, OSError):   # not root, or more than any process of this machine may have
             wanted = hard
     resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+    return wanted
 
 
 def enter(program):

@@ -37,7 +37,11 @@ class Packets:
 
     def receive(self, sock, flags=0):
         """One packet, b"" at the end. Raises OSError."""
-        return bytes(self._buffer[:sock.recv_into(self._buffer, 0, flags)])
+        return bytes(self.view(sock, flags))
+
+    def view(self, sock, flags=0):
+        """The same, without a copy of its own: until the next one comes."""
+        return self._buffer[:sock.recv_into(self._buffer, 0, flags)]
 
 
 def sync_directory(path):

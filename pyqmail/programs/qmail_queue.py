@@ -9,7 +9,7 @@ NUL, `T` recipient NUL …, NUL. Prints nothing; tells by its exit code what hap
 queue directory, 63-66 queue files cannot be made, 81 bug, 91 bad envelope.
 
 **Security**: called by everybody. Root, and qmailq itself, insert directly, as qmailq with the
-caller's group; all others hand their two descriptors to the queue service and report its exit code.
+caller's group; all others give what they read to the queue service and report its exit code.
 Source: qmail-queue(8).
 """
 import os
@@ -18,6 +18,8 @@ from ..base import accounts, errors, home, prot, sig
 from ..queue import insert, names, wire
 
 CRASHES = (sig.ABRT, sig.ILL, sig.FPE, sig.BUS, sig.SEGV, sig.SYS)
+KEPT = 1 << 15                      # bytes of a message, and of an envelope, that are kept for one packet
+TRIES = 20                          # connections, a tenth of a second apart
 IGNORED = (sig.PIPE, sig.VTALRM, sig.PROF, sig.QUIT, sig.INT, sig.HUP, sig.XCPU, sig.XFSZ)
 
 
@@ -39,12 +41,13 @@ def main(argv):
 
 
 def serve(options):
-    from ..queue import service     # threads and sockets: not for the classic program
+    from ..queue import places, service     # threads and sockets: not for the classic program
     follow = int(options[1]) if options[:1] == [b"--follow"] and options[2:] in ([], [b"--held"]) else None
     if options and follow is None:
         errors.say("qmail-queue: usage: qmail-queue --service [--follow PID [--held]]")
         return errors.PERMANENT
     if os.geteuid() == 0:
+        places.raise_limits()
         prot.become(*accounts.ids("qmailq"), groups=[accounts.gid("nofiles")])
     return service.serve(follow, held=len(options) > 2)
 
@@ -72,19 +75,52 @@ def direct():
 
 def through_service():
     """Let the service do it; a service that is not there is a temporary trouble in the queue."""
-    for attempt in range(20):
+    text, piece, envelope, records = b"", b"-", b"", insert.Records()
+    try:
+        while len(text) <= KEPT and (piece := insert.read(0)):
+            text += piece
+        while not piece and not records.done and len(envelope) <= KEPT:
+            envelope += checked(records)
+        sock = connect()
+        if sock is None:
+            return insert.NO_QUEUE
+        hand_over(sock, text, bool(piece), envelope, records)
+    except insert.Refused as why:
+        return why.code
+    except OSError:
+        pass                        # it has answered already, or it has gone
+    return wire.receive_answer(sock)[0]
+
+
+def connect():
+    for attempt in range(TRIES):
         sock = wire.connect()
         if sock is not None:
-            break
-        if attempt < 19:
+            return sock
+        if attempt < TRIES - 1:
             import time             # only while the service is being restarted
             time.sleep(0.1)
-    else:
-        return insert.NO_QUEUE
-    try:
-        wire.send_request(sock, 0, 1, as_pid=True)
-    except OSError:
-        return insert.READ_ERROR    # one of the two is not open
-    os.close(0)                     # the service has its own: whoever writes to them must notice if it goes away
-    os.close(1)
-    return wire.receive_answer(sock)[0]
+    return None
+
+
+def hand_over(sock, text, more, envelope, records):
+    """The message, whole if it is small. more: not all of the text has been read; records: those of the envelope so far.
+    Raises Refused, OSError."""
+    packet = wire.whole(text, envelope, as_pid=True) if records.done else None
+    if packet is not None:
+        sock.send(packet)
+        return
+    wire.begin(sock, as_pid=True)
+    wire.send_all(sock, wire.TEXT, text)
+    while more and (piece := insert.read(0)):
+        wire.send_all(sock, wire.TEXT, piece)
+    wire.send_all(sock, wire.ENVELOPE, envelope)
+    while not records.done:
+        wire.send_all(sock, wire.ENVELOPE, checked(records))
+
+
+def checked(records):
+    """Some more of the envelope. Raises Refused."""
+    piece = insert.read(1)
+    records.feed(piece)
+    return piece

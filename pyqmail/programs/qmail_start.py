@@ -23,6 +23,7 @@ Source: qmail-start(8).
 import os
 
 from ..base import accounts, child, control, errors, home, pidfile, prot
+from ..queue import places
 
 CANNOT = errors.TEMPORARY
 SERVICE = 7                         # qmail-send's descriptor whose other end the queue service holds
@@ -108,6 +109,7 @@ def start_queue_service(log):
 
 
 def become_qmailq():
+    places.raise_limits()
     confine(*accounts.ids("qmailq"), groups=[accounts.gid("nofiles")])
 
 

@@ -8,9 +8,9 @@
 Where it goes: to the program that QMAILQUEUE names, if set; to bin/qmail-queue, if an administrator
 put another program there; else to the queue service over its socket, without another process.
 When the service is not there, bin/qmail-queue is executed, which knows what to do without it.
-A small message is kept until it is complete and then handed to the service in one packet, envelope and all;
-a larger one passes through a pipe as it comes.
-Protocol of all programs: descriptor 0 message, 1 envelope, 6 error text (programs only).
+A small message is kept until it is complete and then handed to the service in one packet, envelope and all; of a
+larger one so much is gathered each time. To a program it passes through a pipe as it comes, once it is larger.
+Protocol of all programs: descriptor 0 message, 1 envelope, 6 error text.
 """
 import os
 
@@ -20,7 +20,7 @@ from . import wire
 CUSTOM_TEXT = 255                   # bytes read from descriptor 6
 AT_ONCE = 50                        # recipients written together
 KEPT = 1 << 15                      # bytes of a message that are kept for one packet
-KEPT_MAX = 1 << 24                  # of all messages of a process together; beyond it pipes are used
+KEPT_MAX = 1 << 24                  # of all messages of a process together; beyond it they are handed on at once
 
 
 def answer(code, text=b""):
@@ -76,8 +76,8 @@ class Submission:
     fork); everything later shows in the answer.
 
     start: how a program is started, if one must be: child.start, or child.spawn in a program with threads.
-    For callers that wait in an event loop: `message` is the writing end of the message pipe, -1 as long as the
-    message is kept; `reply` becomes readable when there is an answer, -1 if wait() has it at once. `qp` is the
+    For callers that wait in an event loop: once it is `opened`, write() and target() are for what keep() and
+    hand_over() return; `reply` becomes readable when there is an answer, -1 if wait() has it at once. `qp` is the
     number that the queue's log lines show for this message (0 until it is known).
     """
 
@@ -87,7 +87,8 @@ class Submission:
         variables = os.environb if environ is None else environ
         program = variables.get(b"QMAILQUEUE")
         self.qp, self.broken, self.text_fd, self._pid, self._service = 0, False, -1, 0, None
-        self.message = self.envelope = self.reply = -1
+        self.message = self.envelope = self.reply = -1          # the ends of pipes to a program, of an answer
+        self.opened = self._in_pieces = False
         self._environ, self._start_as, self._kept, self._answer = environ, start, None, None
         if program is not None or not home.ours("qmail-queue"):
             self._open(os.fsencode(home.program("qmail-queue")) if program is None else program)
@@ -95,7 +96,17 @@ class Submission:
             self._kept = bytearray()
 
     def _open(self, program=None):
-        """Make the pipes, and give them to the program, or to the service if that is there. Raises OSError."""
+        """Connect to the service if no program is named, or start one with pipes. Raises OSError."""
+        if program is None:
+            self._service = wire.connect()
+        if self._service is not None:
+            self.reply, self._in_pieces = self._service.fileno(), True
+            wire.begin(self._service)
+        else:
+            self._open_pipes(os.fsencode(home.program("qmail-queue")) if program is None else program)
+        self.opened = True
+
+    def _open_pipes(self, program):
         message, self.message = os.pipe()
         try:
             envelope, self.envelope = os.pipe()
@@ -104,15 +115,7 @@ class Submission:
             os.close(message)
             raise
         try:
-            if program is None:
-                self._service = wire.connect()
-            if self._service is not None:
-                wire.send_request(self._service, message, envelope)
-                self.reply = self._service.fileno()
-            else:
-                if program is None:
-                    program = os.fsencode(home.program("qmail-queue"))
-                self._start(program, message, envelope, self._environ, self._start_as)
+            self._start(program, message, envelope, self._environ, self._start_as)
         except OSError:
             self._close("message")
             self._close("envelope")
@@ -142,32 +145,58 @@ class Submission:
 
     def put(self, data):
         """Add bytes of the message; blocks while the queue is slower than we are."""
-        data = self.keep(data)
-        if data and not self.broken:
-            try:
-                netio.write_all(self.message, data)
-            except OSError:
-                self.broken = True
+        self._write_all("message", self.keep(data))
+
+    def _write_all(self, end, data):
+        data = memoryview(data)
+        try:
+            while data and not self.broken:
+                data = data[self.write(end, data):]
+        except OSError:
+            self.broken = True
+
+    def write(self, end, data):
+        """Hand on some of `data`, for end "message" or "envelope": the number of bytes. Raises OSError."""
+        if self._in_pieces:
+            return wire.send_piece(self._service, wire.TEXT if end == "message" else wire.ENVELOPE, data)
+        return os.write(getattr(self, end), data)
+
+    def target(self, end):
+        """The descriptor that is writable when write() takes more."""
+        return self.reply if self._in_pieces else getattr(self, end)
+
+    def unblock(self):
+        """write() raises BlockingIOError from now on, and does not wait."""
+        for end in ("message", "envelope"):
+            os.set_blocking(self.target(end), False)
 
     def keep(self, data):
-        """What is to be written to `message` now that these bytes of the message have come: b"" while they are kept."""
-        if self._kept is None:
+        """What is to be written of the message now that these bytes have come: b"" while they are kept."""
+        kept = self._kept
+        if kept is None or self.opened and not kept and len(data) >= KEPT:
             return data
-        self._kept += data
+        kept += data
         Submission.kept_by_all += len(data)
-        if len(self._kept) <= KEPT and Submission.kept_by_all <= KEPT_MAX:
+        if len(kept) <= KEPT and Submission.kept_by_all <= KEPT_MAX:
             return b""
-        return self._kept_no_more()
+        return self._gathered() if self.opened else self._kept_no_more()
+
+    def _gathered(self):
+        """Everything kept, to be written now."""
+        data, self._kept = bytes(self._kept), bytearray()
+        Submission.kept_by_all -= len(data)
+        return data
 
     def _kept_no_more(self):
-        """Everything kept, which from here on goes through a pipe."""
-        data, self._kept = bytes(self._kept), None
-        Submission.kept_by_all -= len(data)
+        """The same, the first time, when there is nobody yet to write it to."""
+        data = self._gathered()
         try:
             self._open()
         except OSError:
             self.broken = True
             self._answer = answer(NO_PIPE)
+        if not self._in_pieces:
+            self._kept = None       # a program gets all as it comes
         return data
 
     def fail(self):
@@ -177,17 +206,23 @@ class Submission:
     def finish(self, sender, recipients):
         """Complete the envelope and wait for the answer: b"" accepted, else b"Z…" or b"D…".
         After fail(), or when the queue did not take everything, a success counts as read error."""
-        self.put(self.hand_over(sender, recipients))
-        self.send_envelope(sender, recipients)
+        self._write_all("message", self.hand_over(sender, recipients))
+        self.end("message")
+        if self.opened:
+            for piece in envelope(sender, recipients):
+                self._write_all("envelope", piece)
+        self.end("envelope")
         return self.wait()
 
     def hand_over(self, sender, recipients):
-        """The message is complete: hand it over if it is kept. Returns what must pass through the pipe instead."""
+        """The message is complete: hand it over if all of it is kept. Returns what must be written instead."""
         if self._kept is None:
             return b""
         if self.broken:
             self._drop()
             return b""
+        if self.opened:
+            return self._gathered()
         packet = wire.whole(self._kept, b"".join(envelope(sender, recipients)))
         if packet is not None and self._send(packet):
             self._drop()
@@ -221,16 +256,14 @@ class Submission:
             Submission.kept_by_all -= len(self._kept)
             self._kept = None
 
-    def send_envelope(self, sender, recipients):
-        """End the message and write the envelope; the answer is then on its way."""
-        self._close("message")
-        if not self.broken and self.envelope >= 0:
+    def end(self, end):
+        """Nothing more will be written there: "message" or "envelope"."""
+        self._close(end)
+        if end == "envelope" and self._in_pieces and self.broken:
             try:
-                for piece in envelope(sender, recipients):
-                    netio.write_all(self.envelope, piece)
+                self._service.shutdown(1)       # SHUT_WR: the envelope will not come; but there is an answer
             except OSError:
-                self.broken = True
-        self._close("envelope")
+                pass
 
     def wait(self):
         """The answer (see finish). Blocks until qmail-queue is done."""

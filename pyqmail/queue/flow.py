@@ -25,10 +25,9 @@ class Flow:
         return self._put(self._queue.keep(text), resume)
 
     def _put(self, text, resume):
-        if not self._opened and self._queue.message >= 0:       # from now on it is not kept
+        if not self._opened and self._queue.opened:             # from now on there is somebody to write to
             self._opened, self._pid = True, self._queue.qp
-            os.set_blocking(self._queue.message, False)
-            os.set_blocking(self._queue.envelope, False)
+            self._queue.unblock()
         return self._write("message", text, resume)
 
     def fail(self):
@@ -43,9 +42,8 @@ class Flow:
 
     def _complete(self, sender, recipients):
         self._end("message")
-        if self._queue.envelope < 0:
-            self._submitted()
-        elif self._queue.broken or self._write("envelope", b"".join(envelope(sender, recipients)), self._submitted):
+        nobody = not self._opened or self._queue.broken
+        if nobody or self._write("envelope", b"".join(envelope(sender, recipients)), self._submitted):
             self._submitted()
 
     def abandon(self):
@@ -66,10 +64,10 @@ class Flow:
         queue = self._queue
         while data and not queue.broken:
             try:
-                written = os.write(getattr(queue, end), data)
+                written = queue.write(end, data)
             except BlockingIOError:
                 self._pending, self._then = data, then
-                self._loop.add_writer(getattr(queue, end), self._writable, end)
+                self._loop.add_writer(queue.target(end), self._writable, end)
                 return False
             except OSError:
                 queue.fail()
@@ -78,7 +76,7 @@ class Flow:
         return True
 
     def _writable(self, end):
-        self._loop.remove_writer(getattr(self._queue, end))
+        self._loop.remove_writer(self._queue.target(end))
         data, then, self._pending, self._then = self._pending, self._then, b"", None
         if self._write(end, data, then):
             then()
@@ -110,13 +108,10 @@ class Flow:
             self._watched = -1
 
     def _end(self, end):
-        fd = getattr(self._queue, end)
-        if fd >= 0:
-            if self._then is not None:
-                self._loop.remove_writer(fd)
-                self._then = None
-            setattr(self._queue, end, -1)
-            netio.close_quietly(fd)
+        if self._then is not None and self._queue.target(end) >= 0:
+            self._loop.remove_writer(self._queue.target(end))
+            self._then = None
+        self._queue.end(end)
 
     def _reap(self, pid):
         fd = os.pidfd_open(pid)

@@ -1,7 +1,8 @@
 """Putting one message into the queue: states S1 to S4 of qmail's INTERNALS.
 
 This is all of qmail-queue that writes. It runs with queue/ as working directory, as qmailq, under
-umask 033, in the queue service (one thread a submission) or in bin/qmail-queue itself.
+umask 033, in the queue service or in bin/qmail-queue itself. Who has a message gives it to Files in pieces, as it comes;
+nothing here waits for anybody but the disk.
 
 What must stay true:
 - A name in todo/ means: mess and intd are complete *on the disk*. Both are written out before the link is
@@ -13,7 +14,6 @@ What must stay true:
 """
 import errno
 import os
-import select
 import time
 
 from ..base import date, durable, netio
@@ -26,6 +26,7 @@ TRIES = 9                           # names tried for the pid file
 TOO_LONG, TIMEOUT, WRITE_ERROR, READ_ERROR = 11, 52, 53, 54
 EXHAUSTED = (errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENFILE, errno.ENOMEM)
 NO_HOME, NO_QUEUE, NO_PID, NO_MESS, NO_INTD, NO_TODO, BAD_ENVELOPE = 61, 62, 63, 64, 65, 66, 91
+LEFT = (NO_INTD, TOO_LONG, BAD_ENVELOPE)        # with these, qmail leaves the files to qmail-clean
 
 
 class Refused(Exception):
@@ -56,86 +57,99 @@ def received(caller, now):
 
 
 class Files:
-    """A message in state S3, complete in mess/S/N and intd/N but perhaps not on the disk yet. code: None, after
-    commit() 0 or qmail-queue's exit code."""
+    """A message on its way from S2 to S3: mess/S/N, and intd/N from the beginning of its envelope. code: None, after
+    commit() 0 or qmail-queue's exit code. The constructor and what adds to the files raise Refused; call give_up()
+    then."""
 
-    __slots__ = ("number", "mess", "intd", "code")
+    __slots__ = ("number", "mess", "intd", "code", "_caller", "_groups", "_head", "_records")
 
-    def __init__(self, number, mess, intd):
-        self.number, self.mess, self.intd, self.code = number, mess, intd, None
+    def __init__(self, caller, groups=()):
+        """groups: gids that files may be given to when they are the caller's."""
+        now = int(time.time())
+        self.number, self.mess = open_mess(caller, now, groups)
+        self.intd, self.code, self._caller, self._groups = -1, None, caller, groups
+        self._head, self._records = received(caller, now), Records()
+
+    def add_text(self, data):
+        """More of the message."""
+        if self._head:              # goes out with the first piece: one write for a small message
+            data, self._head = self._head + data, b""
+        write(self.mess, data)
+
+    def add_envelope(self, data):
+        """More of the envelope, which ends the message; b"" says that no more will come. True if it is complete."""
+        if self.intd < 0:
+            self._begin_envelope()
+        good = self._records.feed(data)
+        if good:
+            if self._caller is not None:
+                good, self._caller = b"u%d\0p%d\0%b" % (self._caller.uid, self._caller.qp, good), None
+            write(self.intd, good)
+        return self._records.done
+
+    def _begin_envelope(self):
+        if self._head:
+            self.add_text(b"")
+        try:
+            self.intd = create(names.flat("intd", self.number), self._caller, self._groups)
+        except OSError as why:
+            if why.errno in EXHAUSTED:          # to leave the text to qmail-clean would make it worse
+                remove(self.mess, names.split("mess", self.number))
+            raise Refused(NO_INTD) from None
+
+    def give_up(self, code):
+        """The message will not be queued: remove what qmail removes, and close()."""
+        if code not in LEFT:
+            self.remove()
+        self.close()
 
     def remove(self):
-        remove(self.intd, names.flat("intd", self.number))
+        if self.intd >= 0:
+            remove(self.intd, names.flat("intd", self.number))
         remove(self.mess, names.split("mess", self.number))
 
     def close(self):
-        os.close(self.intd)
+        if self.intd >= 0:
+            os.close(self.intd)
         os.close(self.mess)
 
 
-def insert(message, envelope, caller, patience=None, disk=None, groups=()):
+def insert(message, envelope, caller):
     """Queue what descriptor `message` delivers for the envelope on descriptor `envelope`.
 
-    caller: a Caller. patience: seconds a read may wait for its next byte (None: for ever); then all reads
-    together wait no longer than names.DEATH: somebody's trickle must not outlive qmail-clean's patience
-    with its files. disk: a durable.Disk. groups: gids that files may be given to when they are the caller's.
-    Returns the message number. Raises Refused with qmail-queue's exit code.
+    caller: a Caller. Returns the message number. Raises Refused with qmail-queue's exit code.
     """
-    waiting = None if patience is None else Waiting(patience)
-    files = prepare(pieces(message, waiting), envelope_records(envelope, waiting), caller, groups)
+    files = Files(caller)
     try:
-        commit([files], disk or durable.Disk())
-        if files.code:
-            raise Refused(files.code)
+        while piece := read(message):
+            files.add_text(piece)
+        while not files.add_envelope(read(envelope)):
+            pass
+    except Exception as why:
+        files.give_up(reason(why))
+        raise
+    try:
+        commit([files], durable.Disk())
     finally:
         files.close()
+    if files.code:
+        raise Refused(files.code)
     trigger.pull()
     return files.number
 
 
 def insert_whole(text, envelope, caller, groups=()):
-    """The same for a message and an envelope in memory, up to commit(), which is the caller's: one for as many
-    messages as there are. Returns Files. Raises Refused."""
-    return prepare((text,), records((envelope,)), caller, groups)
-
-
-def prepare(text, envelope, caller, groups):
-    """Files of the message whose bytes are the pieces `text`; envelope: pieces of records for intd. Raises Refused."""
-    now = int(time.time())
-    number, mess_fd = open_mess(caller, now, groups)
+    """Files of a message and an envelope in memory, up to commit(), which is the caller's: one for as many messages as
+    there are. Raises Refused."""
+    files = Files(caller, groups)
     try:
-        mess, intd = names.split("mess", number), names.flat("intd", number)
-        try:
-            copy(text, mess_fd, received(caller, now))
-        except Refused:
-            remove(mess_fd, mess)
-            raise
-        try:
-            intd_fd = create(intd, caller, groups)
-        except OSError as why:
-            if why.errno in EXHAUSTED:          # to leave the text to qmail-clean would make it worse
-                remove(mess_fd, mess)
-            raise Refused(NO_INTD) from None
-        files = Files(number, mess_fd, intd_fd)
-        try:
-            held = b"u%d\0p%d\0" % (caller.uid, caller.qp)
-            for piece in envelope:
-                write(intd_fd, held + piece)
-                held = b""
-            if held:
-                write(intd_fd, held)
-        except Refused as why:
-            if why.code not in (TOO_LONG, BAD_ENVELOPE):        # qmail leaves those two to qmail-clean
-                files.remove()
-            os.close(intd_fd)
-            raise
-        except BaseException:
-            os.close(intd_fd)
-            raise
-        return files
-    except BaseException:
-        os.close(mess_fd)
+        files.add_text(text)
+        if not files.add_envelope(envelope):
+            files.add_envelope(b"")
+    except Exception as why:
+        files.give_up(reason(why))
         raise
+    return files
 
 
 def commit(batch, disk):
@@ -235,41 +249,9 @@ def remove(fd, name):
             pass
 
 
-def copy(pieces, target, start):
-    """Write `start` and then all the pieces. Raises Refused."""
-    for piece in pieces:            # `start` goes out with the first one: one write for a small message
-        write(target, start + piece if start else piece)
-        start = b""
-    if start:
-        write(target, start)
-
-
-def pieces(fd, waiting):
-    """Everything that descriptor `fd` delivers. Raises Refused."""
-    while piece := read(fd, waiting):
-        yield piece
-
-
-class Waiting:
-    """How long reads may wait: `idle` seconds for the next byte, names.DEATH from now on altogether."""
-
-    def __init__(self, idle):
-        self.idle, self.end = idle, time.monotonic() + names.DEATH
-
-    def until_readable(self, fd):
-        """Raises Refused when nothing comes in time."""
-        poll = select.poll()
-        poll.register(fd, select.POLLIN)
-        left = self.end - time.monotonic()
-        if left <= 0 or not poll.poll(min(self.idle, left) * 1000):
-            raise Refused(TIMEOUT)
-
-
-def read(fd, waiting):
-    """Some bytes, b"" at end of file. waiting: a Waiting, None to wait for ever. Raises Refused."""
+def read(fd):
+    """Some bytes, b"" at end of file. Raises Refused."""
     try:
-        if waiting is not None:
-            waiting.until_readable(fd)
         return os.read(fd, PIECE)
     except OSError:
         raise Refused(READ_ERROR) from None
@@ -282,27 +264,24 @@ def write(fd, data):
         raise Refused(WRITE_ERROR) from None
 
 
-def envelope_records(fd, waiting):
-    """The records of the envelope that descriptor `fd` delivers. Raises Refused."""
-    return records(pieces(fd, waiting))
+class Records:
+    """The records of an envelope as they go into intd: F first, then T…
 
-
-def records(data):
-    """The records of an envelope as they go into intd: F first, then T…, in pieces.
-
-    Input, in pieces: `F` sender NUL, `T` recipient NUL …, and one more NUL; what follows is not read on
-    purpose. Raises Refused: 91 for another letter, 11 for an address over 1002 bytes, 54 when it
-    ends early.
+    Input, in pieces: `F` sender NUL, `T` recipient NUL …, and one more NUL; what follows is ignored. done: that
+    NUL has come. feed() raises Refused: 91 for another letter, 11 for an address over 1002 bytes, 54 when it ends early.
     """
-    held, expected = b"", b"F"
-    for piece in data:
-        held += piece
-        good, done, expected, held = take(held, expected)
-        if good:
-            yield good
-        if done:
-            return
-    raise Refused(READ_ERROR if not held or held[:1] == expected else BAD_ENVELOPE)
+
+    __slots__ = ("_held", "_expected", "done")
+
+    def __init__(self):
+        self._held, self._expected, self.done = b"", b"F", False
+
+    def feed(self, data):
+        """The records that are complete with this piece; b"" for the piece is the end."""
+        if not data:
+            raise Refused(READ_ERROR if not self._held or self._held[:1] == self._expected else BAD_ENVELOPE)
+        good, self.done, self._expected, self._held = take(self._held + data, self._expected)
+        return good
 
 
 def take(held, expected):

@@ -1,9 +1,9 @@
 """The queue service: qmail-queue for everybody who may not write into the queue himself.
 
 **Security**: uid qmailq, in queue/, no rights beyond, and confined to four directories of it. Linux ignores
-set-uid on scripts, so the program that qmail makes set-uid qmailq is a service here. It reads two descriptors of
-strangers (message, envelope) and never looks at their contents beyond the envelope's record letters. Who
-the caller is comes from the kernel (SO_PEERCRED).
+set-uid on scripts, so the program that qmail makes set-uid qmailq is a service here. It reads packets of
+strangers (message, envelope) and never looks at their contents beyond the envelope's record letters; it takes no
+descriptor from anybody. Who the caller is comes from the kernel (SO_PEERCRED).
 
 Two processes: a guardian that owns the listening socket and starts the worker again should it
 ever die, and the worker (worker.py). The guardian forks and has no threads; the worker has threads and
@@ -15,16 +15,16 @@ for the same home waits for the first one's lock and then takes over.
 import fcntl
 import os
 import select
-import socket
 import time
 
-from ..base import child, errors, home, prot, sig
+from ..base import child, errors, home, local, prot, sig
 from . import wire
 from .confined import keeper
 from .worker import Worker
 
 HELD = 3                            # the descriptor of that pipe
 QUEUE_TRIES = 300                   # times 0.1 s until a missing queue/ is an error
+BACKLOG = 1024                      # connections that are not accepted yet
 
 
 def serve(follow=None, held=False):
@@ -47,7 +47,7 @@ def serve(follow=None, held=False):
     lock = wait_for_lock(watched, ends)
     if lock is None:
         return 0
-    listener = listen()
+    listener = local.listen(wire.address("socket.new"), BACKLOG)
     worker, started = 0, 0.0
     while True:
         if not worker:
@@ -93,25 +93,6 @@ def wait_for_lock(watched, ends):
             if ends or watched[1:2] and watched[1] in ready:
                 os.close(lock)
                 return None
-
-
-def listen():
-    """The listening socket, in place under its name before any client can miss it."""
-    listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET | socket.SOCK_CLOEXEC)
-    temporary, fd = wire.address("socket.new")
-    try:
-        os.unlink(temporary)
-    except FileNotFoundError:
-        pass
-    old = os.umask(0)
-    listener.bind(temporary)
-    os.umask(old)
-    os.chmod(temporary, 0o666)      # like qmail-queue, for everybody: who calls is told by the kernel
-    listener.listen(1024)
-    os.rename(temporary, temporary.removesuffix(".new"))
-    if fd is not None:
-        os.close(fd)
-    return listener
 
 
 def unlink(listener):

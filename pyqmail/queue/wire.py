@@ -1,25 +1,28 @@
 """The socket of the queue service: both ends.
 
 A sequenced-packet Unix socket, QMAILHOME/run/qmail-queue/socket. One connection a submission.
-Request: one packet b"QQ1" with exactly two descriptors, message and envelope, as qmail-queue has
-them on 0 and 1; b"QQ1C" asks that the caller's pid be the number of the submission (the
-program bin/qmail-queue, whose parent knows it by that pid). A small message comes whole, without descriptors:
-b"QQ2", four bytes that say how long the envelope is (big-endian), the envelope, the message. Answer: one packet
-b"CODE QP", qmail-queue's exit code and the number of the submission in decimal.
+
+A small message comes in one packet: b"QQ2", four bytes that say how long the envelope is (big-endian), the envelope,
+the message. Any other comes in pieces: a packet b"QQ3", then packets b"M" and some of the message, then packets b"E" and
+some of the envelope, which says itself where it ends. Who ends the connection's sending side before has broken off.
+b"QQ4" and b"QQ5" are the same, but the caller's pid shall be the number of the submission: for the program
+bin/qmail-queue, whose parent knows it by that pid. Envelopes are as qmail-queue has them on descriptor 1.
+
+Answer: one packet b"CODE QP", qmail-queue's exit code and the number of the submission in decimal. It may come early; what
+is sent after that is lost.
 """
 import os
-import sys
 
 import _socket                      # the `socket` module costs 6 ms at start; sendmail is started per message
 
 from ..base import home
 
-REQUEST, REQUEST_AS_PID, WHOLE = b"QQ1", b"QQ1C", b"QQ2"
+WHOLE, PIECES, WHOLE_AS_PID, PIECES_AS_PID = b"QQ2", b"QQ3", b"QQ4", b"QQ5"
+TEXT, ENVELOPE = b"M", b"E"
 HEAD = len(WHOLE) + 4               # bytes before the envelope of a whole message
-WHOLE_MAX = 1 << 16                 # bytes of a packet
+PACKET = 1 << 16                    # bytes of a message that comes whole, and of a piece without its letter
+ROOM = PACKET + 2                   # for a packet, and to see that one was too long
 DIRECTORY = "run/qmail-queue"
-DESCRIPTOR = 4                      # bytes of a C int in SCM_RIGHTS; `array` would cost 2 ms at start
-RIGHTS = _socket.CMSG_SPACE(8 * DESCRIPTOR)
 LOST = 81                           # the service went away before it answered: nothing is known
 
 
@@ -51,38 +54,41 @@ def connect(directory=DIRECTORY):
             os.close(fd)
 
 
-def send_request(sock, message, envelope, as_pid=False):
-    """Hand over the two descriptors. Raises OSError (EBADF for one that is not open)."""
-    rights = b"".join(fd.to_bytes(DESCRIPTOR, sys.byteorder, signed=True) for fd in (message, envelope))
+def whole(text, envelope, as_pid=False):
+    """The packet of a message in memory; None if it is too large for one."""
+    packet = b"".join((WHOLE_AS_PID if as_pid else WHOLE, len(envelope).to_bytes(4, "big"), envelope, text))
+    return packet if len(packet) <= PACKET else None
+
+
+def begin(sock, as_pid=False):
+    """A message in pieces follows."""
     try:
-        sock.sendmsg([REQUEST_AS_PID if as_pid else REQUEST], [(_socket.SOL_SOCKET, _socket.SCM_RIGHTS, rights)])
+        sock.send(PIECES_AS_PID if as_pid else PIECES)
     except (BrokenPipeError, ConnectionResetError):
         pass                        # refused already: the answer says why
 
 
-def whole(text, envelope):
-    """The packet of a message in memory; None if it is too large for one."""
-    packet = b"".join((WHOLE, len(envelope).to_bytes(4, "big"), envelope, text))
-    return packet if len(packet) <= WHOLE_MAX else None
+def send_piece(sock, kind, data):
+    """Send as much of `data` as goes into a packet: the number of bytes. kind: TEXT or ENVELOPE. Raises OSError."""
+    return sock.sendmsg((kind, data[:PACKET])) - 1
 
 
-def receive_request(sock):
-    """What a client wants: (message, envelope, as_pid) with two descriptors, or (text, envelope) in bytes. None for
-    anything that is not a request, its descriptors closed. Raises OSError."""
-    data, ancillary, flags, _ = sock.recvmsg(WHOLE_MAX, RIGHTS)
-    if not ancillary and not flags and data.startswith(WHOLE):
-        end = HEAD + int.from_bytes(data[len(WHOLE):HEAD], "big")
-        return (data[end:], data[HEAD:end]) if HEAD <= end <= len(data) else None
-    fds = []
-    for level, kind, content in ancillary:
-        if (level, kind) == (_socket.SOL_SOCKET, _socket.SCM_RIGHTS):
-            fds += memoryview(content[:len(content) - len(content) % DESCRIPTOR]).cast("i")
-    for fd in fds:
-        os.set_inheritable(fd, False)
-    if data in (REQUEST, REQUEST_AS_PID) and len(fds) == 2 and not flags & _socket.MSG_CTRUNC:
-        return fds[0], fds[1], data == REQUEST_AS_PID
-    for fd in fds:
-        os.close(fd)
+def send_all(sock, kind, data):
+    """Send all of it. Raises OSError."""
+    while data:
+        data = data[send_piece(sock, kind, data):]
+
+
+def request(packet):
+    """What a client's first packet says: (as_pid, text, envelope), text and envelope None if they come in pieces; None
+    for anything that is not a request."""
+    word = bytes(packet[:len(WHOLE)])
+    if word in (WHOLE, WHOLE_AS_PID):
+        end = HEAD + int.from_bytes(packet[len(WHOLE):HEAD], "big")
+        if HEAD <= end <= len(packet) <= PACKET:
+            return word == WHOLE_AS_PID, packet[end:], packet[HEAD:end]
+    elif word in (PIECES, PIECES_AS_PID) and len(packet) == len(word):
+        return word == PIECES_AS_PID, None, None
     return None
 
 

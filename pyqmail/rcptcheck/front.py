@@ -7,12 +7,10 @@ orders of its root part is one local address, cut into its two parts.
 Only that a mailbox exists is remembered, for KEPT seconds: who is told "unknown" bounces mail, so that is always looked
 up. What many ask at once is looked up once.
 """
-import os
 import socket
-import struct
 from collections import OrderedDict
 
-from ..base import errors, limits, prot, sandbox, sig
+from ..base import errors, limits, local, netio, prot, sandbox, sig
 from ..base.cached import Cached
 from ..base.errors import Temporary
 from ..queue import wire as sockets
@@ -26,25 +24,6 @@ UNDER_WAY = 500                     # recipients being looked up
 ANSWER_TIME = 15                    # s for a look-up; LATER then
 CONNECTIONS = 500
 OF_ONE = 10 * wire.BATCH            # recipients that one connection may have under way
-CREDENTIALS = struct.Struct("3i")
-
-
-def listen():
-    """The listening socket, in place under its name. Raises OSError."""
-    listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET | socket.SOCK_CLOEXEC)
-    temporary, fd = sockets.address("socket.new", wire.DIRECTORY)
-    try:
-        os.unlink(temporary)
-    except FileNotFoundError:
-        pass
-    listener.bind(temporary)
-    os.chmod(temporary, 0o666)      # the directory is closed to strangers, and the kernel says who asks
-    listener.listen(CONNECTIONS)
-    listener.setblocking(False)
-    os.rename(temporary, temporary.removesuffix(".new"))
-    if fd is not None:
-        os.close(fd)
-    return listener
 
 
 def serve(ids, allowed, root, loop, clock):
@@ -54,9 +33,10 @@ def serve(ids, allowed, root, loop, clock):
     prot.not_dumpable()
     limits.descriptors(CONNECTIONS + 50)
     limits.enter("qmail-rcptcheck")
-    front = loop(), listen()
+    loop, listener = loop(), local.listen(sockets.address("socket.new", wire.DIRECTORY), CONNECTIONS)
+    listener.setblocking(False)
     sandbox.enter(None)
-    Front(*front, root, allowed, clock).run()
+    Front(loop, listener, root, allowed, clock).run()
 
 
 class Asking:
@@ -81,6 +61,7 @@ class Front:
         self._orders = OrderedDict()        # number -> (when, key, [(Asking, place)]), oldest first
         self._by_key = {}                   # key -> its number, while a look-up for every size is under way
         self._number, self._connections, self._ended = 0, 0, False
+        self._packets = netio.Packets(wire.PACKET + 1)
 
     def run(self):
         """Until the root part has gone."""
@@ -103,26 +84,23 @@ class Front:
 
     def _accept(self):
         try:
-            sock, _ = self._listener.accept()
+            peer = local.accept(self._listener)
         except BlockingIOError:
             return
         except OSError as why:
             errors.say("warning: qmail-rcptcheck: unable to accept: ", errors.text(why))
             return
-        credentials = sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, CREDENTIALS.size)
-        _, uid, _ = CREDENTIALS.unpack(credentials)
-        if uid not in self._allowed or self._connections >= CONNECTIONS:
-            errors.say("warning: qmail-rcptcheck: ", f"refused a connection of uid {uid}")
-            sock.close()
+        if peer.uid not in self._allowed or self._connections >= CONNECTIONS:
+            errors.say("warning: qmail-rcptcheck: ", f"refused a connection of uid {peer.uid}")
+            peer.close()
             return
-        sock.setblocking(False)
         self._connections += 1
-        connection = Connection(sock)
-        self._loop.watch(sock.fileno(), lambda: self._readable(connection))
+        connection = Connection(peer)
+        self._loop.watch(peer.fileno(), lambda: self._readable(connection))
 
     def _readable(self, connection):
         try:
-            packet = connection.socket.recv(wire.PACKET + 1)
+            packet = self._packets.receive(connection.socket)
         except BlockingIOError:
             return
         except OSError:

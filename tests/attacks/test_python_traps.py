@@ -17,7 +17,7 @@ BANNED = {"email", "mailbox", "smtplib", "poplib", "smtpd", "asyncore", "asyncha
           "cgi", "telnetlib", "pipes", "imp", "distutils", "subprocess", "multiprocessing", "tempfile",
           "pickle", "signal"}
 #  the only modules with threads; programs that contain them fork through posix_spawn or not at all
-THREADED = {"queue/worker.py", "send/workers.py"}
+THREADED = {"base/local.py", "queue/worker.py", "send/workers.py"}
 
 
 def modules():

@@ -6,7 +6,7 @@ import socket
 import types
 from unittest import mock
 
-from pyqmail.base import durable
+from pyqmail.base import durable, local
 from pyqmail.base.errors import text as words
 from pyqmail.install import queue as commands
 from pyqmail.programs import qmail_qread
@@ -69,27 +69,26 @@ def read(path):
 # ---------------------------------------------------------------- the service
 
 class Service(worker.Worker):
-    """The worker, but for its threads: what comes behind descriptors is dealt with at once."""
+    """The worker, but for its threads: what comes in pieces is dealt with at once."""
 
     def __init__(self):
-        listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        listener.bind("socket")
-        listener.listen(10)
+        listener = local.listen(("socket.new", None), 10)
         with mock.patch.multiple(worker.accounts, private=lambda: None, roles=dict):
             super().__init__(listener, 0)
         listener.setblocking(False)
         self.epoll.register(listener, worker.select.EPOLLIN)
 
-    def hand_on(self, client, request):
-        try:
-            self.read(client, *request)
-        finally:
-            self.leave(client)
+    def hand_out(self, client):
+        client.busy = True
+        self.jobs += 1
+        self.work.put(client)
+        self.one_job(self.packets)
 
-    def serve(self):
-        """Until there is nothing more to do."""
-        while ready := [fd for fd, _ in self.epoll.poll(0)]:
-            self.turn(ready)
+    def finish_all(self):
+        """Until everybody has his answer."""
+        self.turn(self.poll(0))
+        while self.places:
+            self.turn(self.poll(0.01))
 
 
 _services = {}
@@ -118,7 +117,7 @@ def submissions(data):
         sock = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         sock.connect("socket")
         clients.append((sock, *hand_in(sock, kind, stream, text, given)))
-    serving.serve()
+    serving.finish_all()
     wanted = []
     for sock, code, text, records in clients:
         sock.setblocking(False)
@@ -127,7 +126,7 @@ def submissions(data):
         assert answer[0] == code and (answer != LOST or code == wire.LOST), (answer, code)
         if code == 0:
             wanted.append((text, b"".join(record + b"\0" for record in records)))
-    assert not serving.waiting and not serving.active
+    assert not serving.waiting and not serving.pieces
     after = os.dup(0)
     os.close(after)
     assert after == before, "a descriptor is left"
@@ -135,39 +134,44 @@ def submissions(data):
 
 
 def hand_in(sock, kind, stream, text, given):
-    """Send one request; (the exit code that it is worth, its text, its records)."""
+    """Send one request, and nothing more; (the exit code that it is worth, its text, its records)."""
     if kind < 4:
         claimed = len(stream) if kind else given.byte() << 8 | given.byte()
-        packet = wire.WHOLE + claimed.to_bytes(4, "big") + stream + text
+        packets = [(wire.WHOLE, wire.WHOLE_AS_PID)[kind == 3] + claimed.to_bytes(4, "big") + stream + text]
+        worth = whole(claimed, stream + text)
+    elif kind == 4:
+        packets = [stream or b"x"]
+        claimed = int.from_bytes(stream[3:7], "big")
+        worth = (wire.LOST, None, None)
+        if stream in (wire.PIECES, wire.PIECES_AS_PID):
+            worth = insert.READ_ERROR, None, None
+        elif stream[:3] in (wire.WHOLE, wire.WHOLE_AS_PID) and len(stream) >= wire.HEAD:
+            worth = whole(claimed, stream[wire.HEAD:])
+    else:
+        size, records = 1 + given.byte(), None
+        packets = [(wire.PIECES, wire.PIECES_AS_PID)[kind == 6], *cut(wire.TEXT, text, size)]
+        if kind == 5:
+            code = insert.READ_ERROR                # broken off
+        else:
+            packets += cut(wire.ENVELOPE, stream, size)
+            records, code = models.envelope(stream)
+        worth = code or 0, text, records
+    for packet in packets:
         sock.send(packet)
-        both = stream + text
-        if claimed > len(both):
-            return wire.LOST, None, None
-        records, code = models.envelope(both[:claimed])
-        return code or 0, both[claimed:], records
-    if kind == 4:
-        sock.send(stream or b"x")
-        end = wire.HEAD + int.from_bytes(stream[3:7], "big")
-        if not stream.startswith(wire.WHOLE) or not wire.HEAD <= end <= len(stream):
-            return wire.LOST, None, None
-        records, code = models.envelope(stream[wire.HEAD:end])
-        return code or 0, stream[end:], records
-    message, letter = holding(text), holding(stream)
-    if kind == 5:
-        os.close(message)
-        message = os.open("/dev/null", os.O_WRONLY)
-    socket.send_fds(sock, [wire.REQUEST_AS_PID if kind == 6 else wire.REQUEST], [message, letter])
-    os.close(message)
-    os.close(letter)
-    records, code = models.envelope(stream)
-    return insert.READ_ERROR if kind == 5 else code or 0, text, records
+    sock.shutdown(socket.SHUT_WR)
+    return worth
 
 
-def holding(data):
-    fd = os.memfd_create("fuzz", os.MFD_CLOEXEC)
-    os.write(fd, data)
-    os.lseek(fd, 0, os.SEEK_SET)
-    return fd
+def whole(claimed, both):
+    if claimed > len(both):
+        return wire.LOST, None, None
+    records, code = models.envelope(both[:claimed])
+    return code or 0, both[claimed:], records
+
+
+def cut(kind, data, size):
+    size = max(size, len(data) // 50 + 1)           # so many fit into the socket
+    return [kind + data[at:at + size] for at in range(0, len(data), size)]
 
 
 def in_queue(wanted):

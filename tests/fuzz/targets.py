@@ -41,7 +41,7 @@ TARGETS = {each.name: each for each in (
     Target("address-lists", formats.address_lists, "what is written reads back; bounded; or Unparsable"),
     Target("envelope", formats.envelope_in, "the model's records and exit code"),
     Target("envelope-files", formats.envelope_files, "complete records at their offsets"),
-    Target("queue-request", formats.queue_request, "a request, or no descriptor is left"),
+    Target("queue-request", formats.queue_request, "a request, or nothing"),
     Target("queue-names", formats.queue_names, "numbers and suspects, or left out"),
     Target("submissions", queues.submissions, "the model's exit codes; in the queue is what was accepted, to the byte"),
     Target("new-messages", queues.new_message, "the model's info, local and remote, or the message waits"),

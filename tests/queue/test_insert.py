@@ -1,5 +1,4 @@
 """Insertion: the states it passes through, its exit codes, and what it leaves behind."""
-import itertools
 import errno
 import os
 import stat
@@ -35,10 +34,18 @@ def pipe_with(data):
     return reader
 
 
-def submit(message, envelope, **options):
+def submit(message, envelope, disk=None, groups=()):
+    """As the queue service does it, and as bin/qmail-queue: both have the same outcome."""
+    if disk or groups:
+        files = insert.insert_whole(message, envelope, WHO, groups)
+        insert.commit([files], disk or durable.Disk())
+        files.close()
+        if files.code:
+            raise insert.Refused(files.code)
+        return files.number
     fds = pipe_with(message), pipe_with(envelope)
     try:
-        return insert.insert(*fds, WHO, **options)
+        return insert.insert(*fds, WHO)
     finally:
         for fd in fds:
             os.close(fd)
@@ -118,30 +125,6 @@ def test_where_there_is_no_room_nothing_takes_room(queue, monkeypatch, call, nam
     assert left(queue) == []
 
 
-def test_a_silent_client_is_given_up(queue):
-    reader, writer = os.pipe()
-    envelope = pipe_with(b"Fs\0Tr\0\0")
-    with pytest.raises(insert.Refused) as refused:
-        insert.insert(reader, envelope, WHO, patience=0.01)
-    assert refused.value.code == insert.TIMEOUT
-    assert left(queue) == []
-    for fd in (reader, writer, envelope):
-        os.close(fd)
-
-
-def test_a_client_that_trickles_is_given_up_before_its_files_are(queue, monkeypatch):
-    """Each byte comes in time, the last one never: qmail-clean would take the file for nobody's after 36 hours."""
-    clock = itertools.count(step=3599)
-    monkeypatch.setattr(insert.time, "monotonic", lambda: next(clock))
-    message, envelope = os.open("/dev/zero", os.O_RDONLY), pipe_with(b"Fs\0Tr\0\0")
-    with pytest.raises(insert.Refused) as refused:
-        insert.insert(message, envelope, WHO, patience=3600)
-    assert refused.value.code == insert.TIMEOUT and next(clock) <= names.DEATH + 2 * 3599
-    assert left(queue) == []
-    os.close(message)
-    os.close(envelope)
-
-
 def test_a_message_that_cannot_be_read(queue):
     directory = os.open("/", os.O_RDONLY)
     envelope = pipe_with(b"Fs\0Tr\0\0")
@@ -209,7 +192,7 @@ ADDRESS = st.binary(max_size=1002).map(lambda raw: raw.replace(b"\0", b""))
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(sender=ADDRESS, recipients=st.lists(ADDRESS, max_size=5), cuts=st.lists(st.integers(1, 700), max_size=8))
-def test_any_envelope_in_any_pieces(sender, recipients, cuts, monkeypatch):
+def test_any_envelope_in_any_pieces(sender, recipients, cuts):
     """The records come out whole and in order, however they arrive."""
     data = b"F" + sender + b"\0" + b"".join(b"T" + r + b"\0" for r in recipients) + b"\0trailing"
     pieces = []
@@ -217,18 +200,19 @@ def test_any_envelope_in_any_pieces(sender, recipients, cuts, monkeypatch):
         pieces.append(data[:cut])
         data = data[cut:]
     pieces = [piece for piece in pieces if piece] + [data, b""]
-    monkeypatch.setattr(insert, "read", lambda fd, waiting: pieces.pop(0))
-    got = b"".join(insert.envelope_records(0, None))
+    reader, got = insert.Records(), b""
+    while not reader.done:
+        got += reader.feed(pieces.pop(0))
     assert got == b"F" + sender + b"\0" + b"".join(b"T" + r + b"\0" for r in recipients)
 
 
 @settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.binary(max_size=60))
-def test_garbage_is_refused_or_read_never_more(data, monkeypatch):
-    pieces = [data[:7], data[7:], b""]
-    monkeypatch.setattr(insert, "read", lambda fd, waiting: pieces.pop(0) if pieces else b"")
+def test_garbage_is_refused_or_read_never_more(data):
+    pieces, reader, got = [piece for piece in (data[:7], data[7:]) if piece] + [b""], insert.Records(), b""
     try:
-        got = b"".join(insert.envelope_records(0, None))
+        while not reader.done:
+            got += reader.feed(pieces.pop(0))
     except insert.Refused as why:
         assert why.code in (11, 54, 91)
     else:
