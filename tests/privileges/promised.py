@@ -257,7 +257,7 @@ NOTES = {
         front.""",
     "qmail-inject": f"""They have the rights of who starts them, root's if that is root; so have these, which have no row of
         their own: {", ".join(OF_CALLERS)}.""",
-    "qmail-queue by hand": """Here somebody who is neither root nor qmailq has started it: it passes two descriptors to the
+    "qmail-queue by hand": """Here somebody who is neither root nor qmailq has started it: it passes the message to the
         queue service.""",
 }
 TOLD_TOGETHER = {CALLERS[0]: CALLERS, CLASSIC[0]: CLASSIC}
