@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pyqmail.auth import checkpassword, failures, hashes, poppasswd
-from pyqmail.base import cdb, home as qmail, maildir, maildirsize, pidfile, tcprules
+from pyqmail.base import cdb, home as qmail, maildir, maildirsize, netio, pidfile, tcprules
 from pyqmail.imap import asking
 from pyqmail.pop3 import handover
 from pyqmail.programs import tcp_env
@@ -59,34 +59,37 @@ class place:
 
 # ---------------------------------------------------------------- packets
 
-@given(BYTES, BYTES)
+@given(BYTES, BYTES, st.booleans())
 @FEW
-def test_whole_messages(text, envelope):
+def test_whole_messages(text, envelope, as_pid):
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     with ours, theirs:
-        ours.send(wire.whole(text, envelope))
-        assert wire.receive_request(theirs) == (text, envelope)
+        ours.send(wire.whole(text, envelope, as_pid))
+        assert wire.request(netio.Packets(wire.ROOM).receive(theirs)) == (as_pid, text, envelope)
 
 
 @given(BYTES, BYTES, st.booleans(), st.integers(0, 255), NUMBER)
 @FEW
-def test_messages_behind_descriptors_and_answers(text, envelope, as_pid, code, qp):
+def test_messages_in_pieces_and_answers(text, envelope, as_pid, code, qp):
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    sent = [os.memfd_create("test") for _ in range(2)]
-    with ours, theirs:
-        for fd, data in zip(sent, (text, envelope)):
-            os.write(fd, data)
-        wire.send_request(ours, *sent, as_pid)
-        *got, told = wire.receive_request(theirs)
-        assert [os.pread(fd, 100, 0) for fd in got] == [text, envelope] and told == as_pid
+    with ours, theirs, mock.patch.object(wire, "PACKET", 7):
+        wire.begin(ours, as_pid)
+        wire.send_all(ours, wire.TEXT, text)
+        wire.send_all(ours, wire.ENVELOPE, envelope)
+        ours.shutdown(socket.SHUT_WR)
+        packets = netio.Packets(wire.ROOM)
+        assert wire.request(packets.receive(theirs)) == (as_pid, None, None)
+        pieces = list(iter(lambda: packets.receive(theirs), b""))
+        assert max(map(len, pieces), default=0) <= 8
+        for kind, sent in ((wire.TEXT, text), (wire.ENVELOPE, envelope)):
+            assert b"".join(piece[1:] for piece in pieces if piece[:1] == kind) == sent
         wire.send_answer(theirs, code, qp)
         assert wire.receive_answer(ours) == (code, qp)
-        for fd in (*sent, *got):
-            os.close(fd)
 
 
 def test_a_message_that_is_too_large_for_a_packet():
-    assert wire.whole(b"x" * wire.WHOLE_MAX, b"") is None and wire.whole(b"x" * (wire.WHOLE_MAX - wire.HEAD), b"")
+    largest = b"x" * (wire.PACKET - wire.HEAD)
+    assert wire.whole(largest + b"x", b"") is None and wire.request(wire.whole(largest, b"")) == (False, largest, b"")
 
 
 @given(st.integers(0, 255), st.booleans(), BYTES)
