@@ -75,7 +75,7 @@ def direct():
 
 def through_service():
     """Let the service do it; a service that is not there is a temporary trouble in the queue."""
-    text, piece, envelope, records = b"", b"-", b"", insert.Records()
+    sock, text, piece, envelope, records = None, b"", b"-", b"", insert.Records()
     try:
         while len(text) <= KEPT and (piece := insert.read(0)):
             text += piece
@@ -85,8 +85,8 @@ def through_service():
         if sock is None:
             return insert.NO_QUEUE
         hand_over(sock, text, bool(piece), envelope, records)
-    except insert.Refused as why:
-        return why.code
+    except insert.Refused as why:       # qmail-queue has trouble with the queue before it reads anything
+        return insert.NO_QUEUE if sock is None and connect() is None else why.code
     except OSError:
         pass                        # it has answered already, or it has gone
     return wire.receive_answer(sock)[0]

@@ -255,10 +255,12 @@ def test_root_inserts_without_the_service(home):
 
 
 @pytest.mark.root
-def test_others_get_a_temporary_error_without_the_service(home):
+@pytest.mark.parametrize("envelope", [ENVELOPE, b"", b"X"])
+def test_others_get_a_temporary_error_without_the_service(home, envelope):
+    """Whatever they hand in: the files would be made before it is read."""
     home.service.terminate()
     home.service.wait(60)
-    assert home.execute(b"hi\n", ENVELOPE, preexec_fn=run_as_stranger) == 62 and home.todo() == []
+    assert home.execute(b"hi\n", envelope, preexec_fn=run_as_stranger) == 62 and home.todo() == []
 
 
 @pytest.mark.root
