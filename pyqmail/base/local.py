@@ -3,14 +3,18 @@
 A packet can bring descriptors along, and whoever receives it, or closes the socket with the packet unread, is the one
 who drops them. That may take as long as their sender likes (a TCP connection with SO_LINGER). Nobody here wants
 descriptors: from Linux 6.16 on they cannot be sent to us; before that, packets that have some are never received, and a
-socket with something unread is closed by a thread of its own.
+socket with something unread is closed by a thread of its own, or, where nobody counts those threads, cut off: a signal
+breaks off what close() waits for.
 """
 import os
 import socket
 import struct
 
+from . import sig
+
 CREDENTIALS = struct.Struct("3i")
 SO_PASSRIGHTS = 83                  # Linux's number, but for sparc and parisc; not in Python yet
+TICK = 0.001                        # s that a connection which is cut off may take
 
 
 def listen(place, backlog):
@@ -63,8 +67,20 @@ class Peer:
             raise PermissionError("descriptors")
         return self._socket.recv_into(buffer, size, flags)
 
+    def cut(self):
+        """Close in TICK, here and now: for whoever has nothing that bounds the number of threads. Of the main thread only.
+        The process's timer and SIGALRM are ours from then on."""
+        if not (self._careful and self._unread()):
+            return self._socket.close()
+        sig.catch(sig.ALRM, lambda: None)
+        sig.ticks(TICK)             # again and again: the first may come before close() waits
+        try:
+            self._socket.close()
+        finally:
+            sig.ticks(0)
+
     def close(self, then=None):
-        """then(uid) is called when that is done."""
+        """In a thread of its own if that may take long. then(uid) is called when it is done."""
         if self._careful and self._unread():
             aside(lambda: self._close(then))
         else:

@@ -36,6 +36,11 @@ def catch(number, handler):
     _signal.signal(number, lambda *_: handler())
 
 
+def ticks(seconds):
+    """SIGALRM comes every so many seconds from now on; no more with 0."""
+    _signal.setitimer(_signal.ITIMER_REAL, seconds, seconds)
+
+
 def ignore(*numbers):
     for number in numbers:
         _signal.signal(number, _signal.SIG_IGN)

@@ -71,7 +71,7 @@ class Worker:
         self.epoll.register(self.listener, select.EPOLLIN)
         while os.getppid() == self.guardian:
             ready = self.poll(self.patience())
-            if reader in ready:
+            if reader in ready and sig.TERM in os.read(reader, 4096):       # SIGALRM is local.Peer.cut's
                 break
             self.turn(ready)
         self.epoll.unregister(reader)
@@ -138,8 +138,9 @@ class Worker:
 
     def admit(self, peer):
         with self.lock:
-            if not self.places.take(peer.uid):
-                return self.refuse(peer)
+            place = self.places.take(peer.uid)
+        if not place:
+            return self.refuse(peer)
         self.waiting[peer.fileno()] = Client(peer, time.monotonic() + REQUEST_TIME)
         self.epoll.register(peer, select.EPOLLIN)
 
@@ -147,7 +148,7 @@ class Worker:
     def refuse(peer):
         errors.say(f"warning: qmail-queue service: too many submissions at once by uid {peer.uid}")
         answer(peer, FULL, 0)
-        peer.close()
+        peer.cut()                      # it has no place, so nothing would count its thread
 
     def take(self, client):
         """The loop watches this client no more."""

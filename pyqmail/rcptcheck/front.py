@@ -92,7 +92,7 @@ class Front:
             return
         if peer.uid not in self._allowed or self._connections >= CONNECTIONS:
             errors.say("warning: qmail-rcptcheck: ", f"refused a connection of uid {peer.uid}")
-            peer.close()
+            peer.cut()
             return
         self._connections += 1
         connection = Connection(peer)
@@ -118,7 +118,7 @@ class Front:
     def _close(self, connection):
         if connection.socket.fileno() >= 0:
             self._loop.forget(connection.socket.fileno())
-            connection.socket.close()
+            connection.socket.cut()
             self._connections -= 1
 
     def _answer(self, asking, place, answer):

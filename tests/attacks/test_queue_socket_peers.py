@@ -174,6 +174,27 @@ def test_a_descriptor_that_takes_an_hour_to_close_holds_nobody_up(worker, before
     assert good(worker)
 
 
+@pytest.mark.parametrize("send", [lambda sock: None, wire.begin])
+def test_who_is_refused_with_such_descriptors_leaves_no_thread(worker, send):
+    """Nothing would bound them: who has no place is cut off."""
+    before, threads, others = descriptors(), threading.active_count(), []
+    for _ in range(20):
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        send(ours)
+        for _ in range(3):
+            one, other = lingering()
+            socket.send_fds(ours, [b"x"], [one.fileno()])
+            one.close()
+            others.append(other)
+        worker.refuse(local.Peer(theirs))
+        assert wire.receive_answer(ours) == (service.FULL, 0)
+        ours.close()
+    assert threading.active_count() == threads
+    for other in others:
+        other.close()
+    assert descriptors() == before and good(worker)
+
+
 def test_descriptors_cannot_be_sent_where_the_kernel_knows_how_to_forbid_it(tmp_path):
     listener = local.listen((f"{tmp_path}/socket.new", None), 5)
     ours = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
