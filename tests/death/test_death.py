@@ -16,7 +16,7 @@ DEATHS = {
     "queue service's guardian": ("clone", "wait4"),
     "queue service, both at once": ("link.* todo/",),
     "qmail-queue": ("link.* todo/", "exit_group"),
-    "qmail-queue, a client": ("sendmsg", "exit_group"),
+    "qmail-queue, a client": ("sendto", "exit_group"),
     "qmail-qmtpd": ("sendto",),
     "qmail-send": ("unlink.* local/", "openat local/", "fsync .*/remote/", "pwrite64 .*/local/", "unlink.* local/",
                    "openat bounce/", "write .*/bounce/", "unlink.* bounce/", "unlink.* info/"),
